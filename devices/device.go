@@ -1,0 +1,145 @@
+// Package devices says what the gateway knows of the things that send: kinds of
+// devices and their fields (data, not code: configs/kinds), sites, devices and
+// their states, and what a message of theirs becomes: a [Reading] with a quality
+// on every value.
+//
+// In: kinds, sites and devices from YAML and from the registry bucket; decoded
+// values from devices/codec. Out: readings that rules can judge and sinks can
+// write. What survives a crash: nothing by itself; the registry is loaded from
+// its bucket, duplicate detection is part of the judge's snapshot. What it will
+// not do: decide whether a value is dangerous for a site.
+package devices
+
+import (
+	"fmt"
+	"time"
+)
+
+// Text is something people read, in both languages; zh is the source.
+type Text struct {
+	ZH string `yaml:"zh" json:"zh"`
+	EN string `yaml:"en" json:"en"`
+}
+
+// State is the life of a device from the gateway's point of view. Only what is
+// in service can be silent.
+type State string
+
+const (
+	Planned       State = "planned"
+	Commissioning State = "commissioning"
+	InService     State = "in_service"
+	OutOfService  State = "out_of_service"
+	Retired       State = "retired"
+)
+
+// Direction is the side of a range on which danger lies.
+type Direction string
+
+const (
+	High Direction = "high" // a higher value is worse
+	Low  Direction = "low"  // a lower value is worse: dry beach, freeboard, oxygen
+)
+
+// Field is one measured quantity; its unit is the suffix of its name.
+type Field struct {
+	Name      string          `yaml:"name"`
+	Title     Text            `yaml:"title"`
+	Unit      string          `yaml:"unit"`                // as shown to people: "%LEL", "mA", "m"
+	Range     [2]float64      `yaml:"range"`               // what the sensor can credibly say, both ends included
+	Danger    Direction       `yaml:"danger,omitempty"`    // over-range on this side counts as the worst level, to be verified
+	Sentinels []float64       `yaml:"sentinels,omitempty"` // numbers that mean "no value"
+	States    map[string]Text `yaml:"states,omitempty"`    // for enumerations: what each number says
+}
+
+// Kind is a type of device.
+type Kind struct {
+	ID       string        `yaml:"kind"`
+	Name     Text          `yaml:"name"`
+	Interval time.Duration `yaml:"interval"` // how often a device of this kind speaks when nothing happens
+	Silence  time.Duration `yaml:"silence"`  // silent for longer is an alarm; default: 3 × interval, at least 10 min
+	Lateness time.Duration `yaml:"lateness"` // readings up to this much late still change levels
+	Fields   []*Field      `yaml:"fields"`
+
+	byName map[string]*Field
+}
+
+// Person to call about a site.
+type Contact struct {
+	Role  string `yaml:"role" json:"role"` // "enterprise", "township", "responsible"
+	Name  string `yaml:"name" json:"name"`
+	Phone string `yaml:"phone,omitempty" json:"phone,omitempty"`
+}
+
+// Site is a place with devices: an enterprise, a pond, a slope.
+type Site struct {
+	ID       string             `yaml:"id" json:"id"`
+	Name     Text               `yaml:"name" json:"name"`
+	Area     string             `yaml:"area,omitempty" json:"area"`
+	Params   map[string]float64 `yaml:"params,omitempty" json:"params,omitempty"` // design values rules refer to
+	Contacts []Contact          `yaml:"contacts,omitempty" json:"contacts,omitempty"`
+	Advice   *Text              `yaml:"advice,omitempty" json:"advice,omitempty"` // the site's own instruction; wins over the rule's
+}
+
+// Device is one sender of readings. In readings that come back from the
+// readings log only the identifying fields (Site.ID, Site.Area, ID, Kind.ID)
+// are set.
+type Device struct {
+	Site     *Site
+	ID       string
+	Kind     *Kind
+	Name     Text
+	State    State
+	Since    time.Time          // when it entered its state; zero: from the beginning
+	Interval time.Duration      // overrides the kind's when > 0
+	Params   map[string]float64 // overrides the site's
+}
+
+// Key is the name of a device across sites: "site/device".
+func (d *Device) Key() string { return d.Site.ID + "/" + d.ID }
+
+// Param looks a design value up, first at the device, then at its site.
+func (d *Device) Param(name string) (float64, bool) {
+	if v, ok := d.Params[name]; ok {
+		return v, true
+	}
+	v, ok := d.Site.Params[name]
+	return v, ok
+}
+
+// ExpectedInterval is how often the device should speak.
+func (d *Device) ExpectedInterval() time.Duration {
+	if d.Interval > 0 {
+		return d.Interval
+	}
+	return d.Kind.Interval
+}
+
+// SilenceLimit is how long the device may be silent before that is an alarm.
+func (d *Device) SilenceLimit() time.Duration {
+	if d.Interval > 0 {
+		return max(3*d.Interval, 10*time.Minute)
+	}
+	if d.Kind.Silence > 0 {
+		return d.Kind.Silence
+	}
+	return max(3*d.Kind.Interval, 10*time.Minute)
+}
+
+// Field finds a field of the kind by name.
+func (k *Kind) Field(name string) (*Field, bool) {
+	f, ok := k.byName[name]
+	return f, ok
+}
+
+// Index must be called once after the fields are set, before Field is used.
+func (k *Kind) Index() error {
+	k.byName = make(map[string]*Field, len(k.Fields))
+	for _, f := range k.Fields {
+		if k.byName[f.Name] != nil {
+			return fmt.Errorf("kind %s: field %s is declared twice", k.ID, f.Name)
+		}
+		k.byName[f.Name] = f
+	}
+	return nil
+}

@@ -1,0 +1,70 @@
+package devices
+
+// Quality of a value or of a whole reading; the worst counts.
+type Quality uint8
+
+const (
+	Good    Quality = iota
+	Suspect         // credible enough to judge, not to trust: implausible jump, wrong clock
+	Bad             // not a measurement: sentinel, impossible value
+)
+
+// Flags of a reading.
+type Flags uint8
+
+const (
+	// History marks what is not news: it came in an array, is marked as history
+	// or retained, or is older than a reading already held.
+	History Flags = 1 << iota
+	// ClockSuspect marks a reading whose own time was not credible; Time is then
+	// the receive time.
+	ClockSuspect
+	// TooLate marks a reading later than its kind's lateness: stored, changes no level.
+	TooLate
+	// Backfill marks history older than the gateway's history_after: it wakes nobody.
+	Backfill
+)
+
+// Value is one field of a reading.
+type Value struct {
+	Field   *Field
+	Number  float64
+	Quality Quality
+	// Over marks a value beyond the range on the dangerous side: it counts as the
+	// worst level and must be verified.
+	Over bool
+}
+
+// Reading is what one device measured at one moment.
+type Reading struct {
+	Device   *Device
+	Time     int64  // event time, Unix ms
+	Received int64  // receive time, Unix ms
+	Seq      uint64 // the device's own counter, 0 where it has none
+	Flags    Flags
+	Values   []Value
+}
+
+// Quality is the worst of the reading's values.
+func (r *Reading) Quality() Quality {
+	worst := Good
+	for i := range r.Values {
+		worst = max(worst, r.Values[i].Quality)
+	}
+	return worst
+}
+
+// Rejection says why a message, or one field of it, was quarantined.
+type Rejection struct {
+	Position uint64 `json:"position"` // of the input log
+	Index    int    `json:"index"`    // of the message in its entry
+	Received int64  `json:"-"`        // Unix ms
+	Source   string `json:"source"`
+	Client   string `json:"client,omitempty"`
+	Topic    string `json:"topic"`
+	Code     string `json:"code"`            // a word from Codes: unknown_device, bad_json, unknown_field, …
+	Field    string `json:"field,omitempty"` // the field it is about, if it is about one
+	Detail   string `json:"detail"`          // what was wrong and where, for people
+	Hint     string `json:"hint,omitempty"`  // what to send instead, where that is known
+	Whole    bool   `json:"whole"`           // the whole message was quarantined, not one field
+}
