@@ -1,0 +1,59 @@
+package sinks
+
+import (
+	"time"
+
+	"fengsui/ingest/journal"
+)
+
+// batch is a run of records copied out of a log. It is filled by the reader and
+// belongs to the writer once it is sealed.
+type batch struct {
+	records []journal.Record
+	arena   []byte // the records' data, end to end
+	units   int
+	begun   time.Time // when the first record was put
+	closed  bool      // a record was there that did not fit
+}
+
+func (b *batch) empty() bool { return len(b.records) == 0 }
+
+func (b *batch) last() journal.Record { return b.records[len(b.records)-1] }
+
+// fits says whether a record may be added. The first one always may, however
+// large it is.
+func (b *batch) fits(rec journal.Record, maxUnits, maxBytes int) bool {
+	return b.empty() || b.units+rec.Count <= maxUnits && len(b.arena)+len(rec.Data) <= maxBytes
+}
+
+// full says whether waiting for more is not worth it.
+func (b *batch) full(maxUnits, maxBytes int) bool {
+	return b.units >= maxUnits || len(b.arena) >= maxBytes
+}
+
+func (b *batch) add(rec journal.Record) {
+	b.arena = append(b.arena, rec.Data...)
+	b.units += rec.Count
+	b.records = append(b.records, rec)
+}
+
+// seal points the records at their copies, which stay where they are from now on.
+func (b *batch) seal() {
+	start := 0
+	for i := range b.records {
+		end := start + len(b.records[i].Data)
+		b.records[i].Data = b.arena[start:end:end]
+		start = end
+	}
+}
+
+// reset empties the batch and keeps its memory, unless one huge record made it
+// larger than a batch should be.
+func (b *batch) reset(maxBytes int) {
+	clear(b.records)
+	b.records, b.units, b.closed = b.records[:0], 0, false
+	if cap(b.arena) > 2*maxBytes {
+		b.arena = nil
+	}
+	b.arena = b.arena[:0]
+}

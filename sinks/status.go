@@ -1,0 +1,185 @@
+package sinks
+
+import (
+	"errors"
+	"time"
+
+	"fengsui/ingest/journal"
+)
+
+// rateWindow is the time over which rates are measured.
+const rateWindow = 30 * time.Second
+
+// Status is how a sink stands.
+type Status struct {
+	Sink     string
+	Position uint64 // the last entry the sink accepted
+	Saved    uint64 // the cursor on disk: a log may be trimmed up to here
+
+	LagEntries uint64        // entries in the log that the sink has not accepted
+	LagUnits   uint64        // units in them
+	Lag        time.Duration // age of the oldest of them that has been read
+
+	Written uint64        // units accepted since start
+	Rate    float64       // units a second accepted, over the last half minute
+	ETA     time.Duration // until the head is reached at this rate; negative: not at this rate
+
+	Lost      uint64    // entries missing or damaged in the log since start: they never reach the sink
+	Rewound   uint64    // entries the cursor was past the end of the log at start
+	Errors    uint64    // failed attempts since start
+	Error     string    // of the last attempt; empty once the sink accepts again
+	ErrorTime time.Time // of the last error, also after the sink accepts again
+	Stopped   string    // what a person has to change before the sink goes on; empty: nothing
+}
+
+// Status of the runner now.
+func (r *Runner) Status() Status {
+	head := r.o.Log.Last()
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.state.status(now, head)
+	if oldest, ok := r.oldest(); ok {
+		s.Lag = max(0, now.Sub(oldest))
+	}
+	return s
+}
+
+// oldest is when the oldest record that was read and not accepted was appended.
+func (r *Runner) oldest() (time.Time, bool) {
+	if !r.state.writing.IsZero() {
+		return r.state.writing, true
+	}
+	if !r.gathering.empty() {
+		return r.gathering.records[0].Time, true
+	}
+	return time.Time{}, false
+}
+
+// state is what a runner knows of its progress; the runner's lock guards it.
+type state struct {
+	sink     string
+	position uint64
+	saved    uint64
+	total    uint64 // units in the log up to position
+	known    bool   // total is known: a record was read
+	writing  time.Time
+
+	written   uint64
+	entries   uint64 // lost
+	ahead     uint64 // rewound
+	errors    uint64
+	lastError string
+	errorTime time.Time
+	stopped   string
+
+	samples []sample // of the last rateWindow, oldest first, at most one a second
+}
+
+// sample is how far the sink and the log were at one moment.
+type sample struct {
+	at      time.Time
+	written uint64
+	head    uint64 // units in the log
+}
+
+func (s *state) begin(now time.Time, at uint64, head journal.Mark) {
+	s.position, s.saved = at, at
+	s.samples = append(s.samples[:0], sample{now, 0, head.Total})
+}
+
+func (s *state) rewound(cursor, end uint64) { s.ahead += cursor - end }
+
+// read learns from the first record how many units lie before it.
+func (s *state) read(rec journal.Record) {
+	if !s.known {
+		s.total, s.known = rec.Total-uint64(rec.Count), true
+	}
+}
+
+func (s *state) taken(b *batch) { s.writing = b.records[0].Time }
+
+// accepted reports whether the sink had failed before.
+func (s *state) accepted(now time.Time, b *batch, head journal.Mark) (recovered bool) {
+	s.sample(now, head)
+	s.position, s.total = b.last().Seq, b.last().Total
+	s.written += uint64(b.units)
+	s.writing = time.Time{}
+	recovered = s.lastError != ""
+	s.lastError, s.stopped = "", ""
+	return recovered
+}
+
+func (s *state) sample(now time.Time, head journal.Mark) {
+	if n := len(s.samples); n > 0 && now.Sub(s.samples[n-1].at) < time.Second {
+		return
+	}
+	old := 0
+	for old < len(s.samples) && now.Sub(s.samples[old].at) > rateWindow {
+		old++
+	}
+	s.samples = append(s.samples[:copy(s.samples, s.samples[old:])], sample{now, s.written, head.Total})
+}
+
+// failed reports whether the error only repeats the one before.
+func (s *state) failed(now time.Time, err error) (repeated bool) {
+	repeated = err.Error() == s.lastError
+	s.errors++
+	s.lastError, s.errorTime = err.Error(), now
+	var stopped *Stopped
+	s.stopped = ""
+	if errors.As(err, &stopped) {
+		s.stopped = stopped.Reason
+	}
+	return repeated
+}
+
+// lost counts entries that cannot be read. Where nothing before them waits for
+// the sink, its position lies behind them from now on.
+func (s *state) lost(now time.Time, from, to uint64, nothingGathered bool) {
+	s.entries += to - from + 1
+	s.errors++
+	s.errorTime = now
+	if nothingGathered && s.writing.IsZero() {
+		s.position = max(s.position, to)
+	}
+}
+
+func (s *state) status(now time.Time, head journal.Mark) Status {
+	st := Status{
+		Sink: s.sink, Position: s.position, Saved: s.saved,
+		Written: s.written, Lost: s.entries, Rewound: s.ahead,
+		Errors: s.errors, Error: s.lastError, ErrorTime: s.errorTime, Stopped: s.stopped,
+	}
+	if head.Seq > s.position {
+		st.LagEntries = head.Seq - s.position
+		if s.known && head.Total > s.total {
+			st.LagUnits = head.Total - s.total
+		}
+	}
+	st.Rate, st.ETA = s.rate(now, head, st.LagUnits)
+	return st
+}
+
+// rate is units a second, and the time to the head if the log goes on growing
+// as it did.
+func (s *state) rate(now time.Time, head journal.Mark, lag uint64) (rate float64, eta time.Duration) {
+	for _, from := range s.samples {
+		seconds := now.Sub(from.at).Seconds()
+		if seconds > rateWindow.Seconds() || seconds <= 0 {
+			continue
+		}
+		rate = float64(s.written-from.written) / seconds
+		if lag == 0 {
+			return rate, 0
+		}
+		if closing := rate - float64(head.Total-from.head)/seconds; closing > 0 {
+			return rate, time.Duration(float64(lag) / closing * float64(time.Second))
+		}
+		return rate, -1
+	}
+	if lag == 0 {
+		return 0, 0
+	}
+	return 0, -1
+}
