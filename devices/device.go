@@ -12,6 +12,8 @@ package devices
 
 import (
 	"fmt"
+	"hash/fnv"
+	"strconv"
 	"time"
 )
 
@@ -33,12 +35,24 @@ const (
 	Retired       State = "retired"
 )
 
+// States lists every state, in the order of a device's life.
+var States = [...]State{Planned, Commissioning, InService, OutOfService, Retired}
+
+// Judged reports whether readings of a device in this state may change levels.
+// Planned and commissioning ones may: whoever switches a detector on before the
+// paperwork is done still wants to hear of gas. Only a person's decision, out of
+// service or retired, silences a device.
+func (s State) Judged() bool { return s != OutOfService && s != Retired }
+
 // Direction is the side of a range on which danger lies.
 type Direction string
 
 const (
 	High Direction = "high" // a higher value is worse
 	Low  Direction = "low"  // a lower value is worse: dry beach, freeboard, oxygen
+	// Both is only for the danger side of a range: displacements have a sign, and
+	// running off either end is as bad.
+	Both Direction = "both"
 )
 
 // Field is one measured quantity; its unit is the suffix of its name.
@@ -50,6 +64,10 @@ type Field struct {
 	Danger    Direction       `yaml:"danger,omitempty"`    // over-range on this side counts as the worst level, to be verified
 	Sentinels []float64       `yaml:"sentinels,omitempty"` // numbers that mean "no value"
 	States    map[string]Text `yaml:"states,omitempty"`    // for enumerations: what each number says
+
+	index int       // place in Kind.Fields
+	hash  uint64    // of the name, the same in every process
+	codes []float64 // the keys of States
 }
 
 // Kind is a type of device.
@@ -93,6 +111,8 @@ type Device struct {
 	Since    time.Time          // when it entered its state; zero: from the beginning
 	Interval time.Duration      // overrides the kind's when > 0
 	Params   map[string]float64 // overrides the site's
+
+	index int // place in its registry
 }
 
 // Key is the name of a device across sites: "site/device".
@@ -135,11 +155,28 @@ func (k *Kind) Field(name string) (*Field, bool) {
 // Index must be called once after the fields are set, before Field is used.
 func (k *Kind) Index() error {
 	k.byName = make(map[string]*Field, len(k.Fields))
-	for _, f := range k.Fields {
+	for i, f := range k.Fields {
 		if k.byName[f.Name] != nil {
 			return fmt.Errorf("kind %s: field %s is declared twice", k.ID, f.Name)
 		}
 		k.byName[f.Name] = f
+		if err := f.prepare(i); err != nil {
+			return fmt.Errorf("kind %s: field %s: %w", k.ID, f.Name, err)
+		}
+	}
+	return nil
+}
+
+func (f *Field) prepare(index int) error {
+	h := fnv.New64a()
+	h.Write([]byte(f.Name))
+	f.index, f.hash, f.codes = index, h.Sum64(), f.codes[:0]
+	for code := range f.States {
+		n, err := strconv.Atoi(code)
+		if err != nil {
+			return fmt.Errorf("state %q is not a whole number", code)
+		}
+		f.codes = append(f.codes, float64(n))
 	}
 	return nil
 }

@@ -9,6 +9,16 @@ const (
 	Bad             // not a measurement: sentinel, impossible value
 )
 
+var qualityWords = [...]string{"good", "suspect", "bad"}
+
+// String is the word people and the API read.
+func (q Quality) String() string {
+	if int(q) < len(qualityWords) {
+		return qualityWords[q]
+	}
+	return "unknown"
+}
+
 // Flags of a reading.
 type Flags uint8
 
@@ -23,6 +33,9 @@ const (
 	TooLate
 	// Backfill marks history older than the gateway's history_after: it wakes nobody.
 	Backfill
+	// Unjudged marks a reading of a device that is out of service or retired:
+	// stored and shown, changes no level.
+	Unjudged
 )
 
 // Value is one field of a reading.
@@ -54,6 +67,10 @@ func (r *Reading) Quality() Quality {
 	return worst
 }
 
+// Judged reports whether the reading may change a level. Values of Bad quality
+// never do, even in a reading that is judged.
+func (r *Reading) Judged() bool { return r.Flags&(TooLate|Unjudged) == 0 }
+
 // Rejection says why a message, or one field of it, was quarantined.
 type Rejection struct {
 	Position uint64 `json:"position"` // of the input log
@@ -68,3 +85,14 @@ type Rejection struct {
 	Hint     string `json:"hint,omitempty"`  // what to send instead, where that is known
 	Whole    bool   `json:"whole"`           // the whole message was quarantined, not one field
 }
+
+// Codes of rejections, besides those of the wire format (see devices/codec).
+const (
+	CodeBadTopic       = "bad_topic"       // not v1/{site}/{device}/telemetry or /status
+	CodeUnknownSite    = "unknown_site"    // no such site in the registry
+	CodeUnknownDevice  = "unknown_device"  // the site has no such device
+	CodeBadStatus      = "bad_status"      // a status other than online or offline
+	CodeUnknownField   = "unknown_field"   // the device's kind has no such field
+	CodeDuplicateField = "duplicate_field" // twice in one object, with different values
+	CodeMore           = "more"            // further fields of the message were refused; only the first are listed
+)

@@ -1,0 +1,61 @@
+// Package codec reads what devices send: one file a wire format, each turning a
+// payload into samples of names and numbers.
+//
+// In: the bytes of one message. Out: [Sample]s, and an [Error] with code, byte
+// offset, field and remedy for everything that could not be used: one bad field
+// costs that field, not the message. What survives a crash: nothing, a format
+// that carries no state needs nothing. What it will not do: know a device, a
+// field or a range; decide what time a reading without a credible one gets.
+package codec
+
+import "fmt"
+
+// Sample is what a device says about one moment. It and all it refers to are
+// valid until the callback it was given to returns.
+type Sample struct {
+	Time    int64 // the device's own time, Unix ms; only where Timed
+	Timed   bool  // the device said when, in a form that could be read
+	Untimed bool  // the device said when, in a form that could not be read
+	Array   bool  // it was one of an array
+	Seq     uint64
+	Values  []Value
+	Errors  []*Error // fields of this sample that could not be used
+}
+
+// Value is one named number. A field that was null has none and is left out.
+type Value struct {
+	Name   []byte
+	Number float64 // always finite
+}
+
+// Codes of errors. They are part of what devices are told, so they stay.
+const (
+	CodeEmpty       = "empty"         // no payload
+	CodeTooLarge    = "too_large"     // more bytes, samples or fields than accepted
+	CodeTooDeep     = "too_deep"      // nested deeper than accepted
+	CodeBadJSON     = "bad_json"      // not JSON, cut off, or two objects glued together
+	CodeNotAnObject = "not_an_object" // JSON, but not an object where one belongs
+	CodeNoValues    = "no_values"     // an object without "values"
+	CodeDuplicate   = "duplicate_key" // ts, seq or values twice in one object
+	CodeBadTime     = "bad_time"      // a ts that could not be read
+	CodeBadSeq      = "bad_seq"       // a seq that is not a whole number from 0
+	CodeNotANumber  = "not_a_number"  // a text where a number belongs
+	CodeNotFinite   = "not_finite"    // NaN, Infinity, or a number out of all bounds
+	CodeNested      = "nested"        // an object or array where a number belongs
+)
+
+// Error says what was wrong with a payload or with one field of it.
+type Error struct {
+	Code   string
+	Offset int    // byte of the payload at which it is wrong, from 0
+	Field  string // the field it costs, empty where it costs the sample or the whole payload
+	Detail string // what was found, for people
+	Hint   string // what to send instead
+}
+
+func (e *Error) Error() string {
+	if e.Field != "" {
+		return fmt.Sprintf("byte %d, field %q: %s", e.Offset, e.Field, e.Detail)
+	}
+	return fmt.Sprintf("byte %d: %s", e.Offset, e.Detail)
+}

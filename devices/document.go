@@ -1,0 +1,171 @@
+package devices
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// Document is a YAML file that was read strictly: no key that nobody reads, and
+// every complaint about it says file:line:column.
+type Document struct {
+	name string
+	file *ast.File
+}
+
+// ReadDocument decodes data into dst, a pointer to a struct with yaml tags.
+// Keys that dst does not have are errors which name the nearest one it has. The
+// document is returned with the error when at least its syntax was sound.
+func ReadDocument(name string, data []byte, dst any) (*Document, error) {
+	file, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		return nil, placed(name, err)
+	}
+	d := &Document{name: name, file: file}
+	if len(file.Docs) > 1 {
+		return d, d.errorAt(file.Docs[1].GetToken(), "a second document begins, want one a file")
+	}
+	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
+		return d, fmt.Errorf("%s:1:1: the file is empty", name)
+	}
+	body := file.Docs[0].Body
+	if err := errors.Join(d.unknownKeys(body, reflect.TypeOf(dst))...); err != nil {
+		return d, err
+	}
+	if err := yaml.NodeToValue(body, dst); err != nil {
+		return d, placed(name, err)
+	}
+	return d, nil
+}
+
+// Errorf complains about the node at path ("$.fields[2].range"), or about the
+// nearest one around it that is in the file.
+func (d *Document) Errorf(path, format string, args ...any) error {
+	for p := path; p != ""; p = parent(p) {
+		if node := d.node(p); node != nil {
+			return d.errorAt(node.GetToken(), format, args...)
+		}
+	}
+	return fmt.Errorf("%s:1:1: %s", d.name, fmt.Sprintf(format, args...))
+}
+
+func (d *Document) node(path string) ast.Node {
+	p, err := yaml.PathString(path)
+	if err != nil {
+		return nil
+	}
+	node, err := p.FilterFile(d.file)
+	if err != nil {
+		return nil
+	}
+	return node
+}
+
+// parent cuts the last step off a path; "" above the root.
+func parent(path string) string {
+	if path == "$" {
+		return ""
+	}
+	return path[:max(strings.LastIndexAny(path, ".["), 0)]
+}
+
+func (d *Document) errorAt(t *token.Token, format string, args ...any) error {
+	line, column := 1, 1
+	if t != nil && t.Position != nil {
+		line, column = t.Position.Line, t.Position.Column
+	}
+	return fmt.Errorf("%s:%d:%d: %s", d.name, line, column, fmt.Sprintf(format, args...))
+}
+
+// placed turns an error of the YAML package into file:line:column: message.
+func placed(name string, err error) error {
+	var at yaml.Error
+	if !errors.As(err, &at) {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	d := &Document{name: name}
+	message, _, _ := strings.Cut(at.GetMessage(), "\n")
+	return d.errorAt(at.GetToken(), "%s", message)
+}
+
+// unknownKeys finds the keys below node that t has no place for.
+func (d *Document) unknownKeys(node ast.Node, t reflect.Type) []error {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch n := node.(type) {
+	case *ast.AnchorNode:
+		return d.unknownKeys(n.Value, t)
+	case *ast.SequenceNode:
+		if t.Kind() != reflect.Slice && t.Kind() != reflect.Array {
+			return nil
+		}
+		var errs []error
+		for _, v := range n.Values {
+			errs = append(errs, d.unknownKeys(v, t.Elem())...)
+		}
+		return errs
+	case *ast.MappingNode:
+		var errs []error
+		for _, pair := range n.Values {
+			errs = append(errs, d.unknownKey(pair, t)...)
+		}
+		return errs
+	case *ast.MappingValueNode:
+		return d.unknownKey(n, t)
+	}
+	return nil
+}
+
+func (d *Document) unknownKey(pair *ast.MappingValueNode, t reflect.Type) []error {
+	if t.Kind() == reflect.Map {
+		return d.unknownKeys(pair.Value, t.Elem())
+	}
+	if t.Kind() != reflect.Struct || pair.Key.Type() == ast.MergeKeyType {
+		return nil
+	}
+	keys := keysOf(t)
+	key := pair.Key.GetToken().Value
+	if inner, ok := keys[key]; ok {
+		return d.unknownKeys(pair.Value, inner)
+	}
+	names := make([]string, 0, len(keys))
+	for name := range keys {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if near := nearest(key, names); near != "" {
+		return []error{d.errorAt(pair.Key.GetToken(), "unknown key %q, did you mean %q?", key, near)}
+	}
+	return []error{d.errorAt(pair.Key.GetToken(), "unknown key %q, want one of: %s", key, strings.Join(names, ", "))}
+}
+
+// keysOf lists what a struct reads from YAML: key → type.
+func keysOf(t reflect.Type) map[string]reflect.Type {
+	keys := map[string]reflect.Type{}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if options == "inline" {
+			for k, inner := range keysOf(f.Type) {
+				keys[k] = inner
+			}
+			continue
+		}
+		if !f.IsExported() || name == "-" {
+			continue
+		}
+		if name == "" {
+			name = strings.ToLower(f.Name)
+		}
+		keys[name] = f.Type
+	}
+	return keys
+}

@@ -1,0 +1,287 @@
+package devices
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// DeviceConfig is a device as people register it: the form it has in
+// devices.yaml and, as JSON, in the registry bucket.
+type DeviceConfig struct {
+	Site     string             `json:"site"`
+	ID       string             `json:"id"`
+	Kind     string             `json:"kind"`
+	Name     Text               `json:"name"`
+	State    State              `json:"state"`
+	Since    time.Time          `json:"since,omitzero"`
+	Interval Duration           `json:"interval,omitempty"`
+	Params   map[string]float64 `json:"params,omitempty"`
+}
+
+// Key is the name of a device across sites: "site/device".
+func (c *DeviceConfig) Key() string { return c.Site + "/" + c.ID }
+
+// Duration is a time.Duration that is written as people write it: "10m0s".
+type Duration time.Duration
+
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("duration %q: want a number with a unit, e.g. 10m", text)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// RegistryOptions is all that is registered.
+type RegistryOptions struct {
+	Kinds   []*Kind
+	Sites   []*Site
+	Devices []DeviceConfig
+}
+
+// Registry is an immutable snapshot of all kinds, sites and devices. A change
+// is a new Registry.
+type Registry struct {
+	kinds   map[string]*Kind
+	sites   map[string]*Site
+	devices []*Device // sorted by site, then id
+	byKey   map[string]*Device
+	bySite  map[string][]*Device
+	hash    string
+}
+
+// NewRegistry checks and indexes everything registered. It reports all that is
+// wrong, not only the first.
+func NewRegistry(o RegistryOptions) (*Registry, error) {
+	r := &Registry{
+		kinds:  make(map[string]*Kind, len(o.Kinds)),
+		sites:  make(map[string]*Site, len(o.Sites)),
+		byKey:  make(map[string]*Device, len(o.Devices)),
+		bySite: make(map[string][]*Device, len(o.Sites)),
+	}
+	var errs []error
+	for _, k := range o.Kinds {
+		errs = append(errs, r.addKind(k))
+	}
+	for _, s := range o.Sites {
+		errs = append(errs, r.addSite(s))
+	}
+	for _, c := range o.Devices {
+		errs = append(errs, r.addDevice(c))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(r.devices, compareDevices)
+	for i, d := range r.devices {
+		d.index = i
+		r.bySite[d.Site.ID] = append(r.bySite[d.Site.ID], d)
+	}
+	hash, err := r.fingerprint()
+	if err != nil {
+		return nil, err
+	}
+	r.hash = hash
+	return r, nil
+}
+
+func compareDevices(a, b *Device) int {
+	if c := strings.Compare(a.Site.ID, b.Site.ID); c != 0 {
+		return c
+	}
+	return strings.Compare(a.ID, b.ID)
+}
+
+func (r *Registry) addKind(k *Kind) error {
+	if r.kinds[k.ID] != nil {
+		return fmt.Errorf("kind %q is registered twice", k.ID)
+	}
+	r.kinds[k.ID] = k
+	if k.byName == nil {
+		return k.Index()
+	}
+	return nil
+}
+
+func (r *Registry) addSite(s *Site) error {
+	if err := CheckSiteID(s.ID); err != nil {
+		return err
+	}
+	if r.sites[s.ID] != nil {
+		return fmt.Errorf("site %q is registered twice", s.ID)
+	}
+	r.sites[s.ID] = s
+	return nil
+}
+
+func (r *Registry) addDevice(c DeviceConfig) error {
+	d, err := r.resolve(c)
+	if err != nil {
+		return fmt.Errorf("device %s: %w", c.Key(), err)
+	}
+	if r.byKey[d.Key()] != nil {
+		return fmt.Errorf("device %s is registered twice", c.Key())
+	}
+	r.byKey[d.Key()] = d
+	r.devices = append(r.devices, d)
+	return nil
+}
+
+func (r *Registry) resolve(c DeviceConfig) (*Device, error) {
+	if err := CheckDeviceID(c.ID); err != nil {
+		return nil, err
+	}
+	site, ok := r.sites[c.Site]
+	if !ok {
+		return nil, fmt.Errorf("unknown site %q%s", c.Site, didYouMean(c.Site, slices.Collect(maps.Keys(r.sites))))
+	}
+	kind, ok := r.kinds[c.Kind]
+	if !ok {
+		return nil, fmt.Errorf("unknown kind %q%s", c.Kind, didYouMean(c.Kind, slices.Collect(maps.Keys(r.kinds))))
+	}
+	if err := checkState(c.State); err != nil {
+		return nil, err
+	}
+	if c.Interval < 0 {
+		return nil, fmt.Errorf("interval %s is negative", time.Duration(c.Interval))
+	}
+	return &Device{
+		Site: site, ID: c.ID, Kind: kind, Name: c.Name, State: c.State,
+		Since: c.Since, Interval: time.Duration(c.Interval), Params: c.Params,
+	}, nil
+}
+
+func checkState(s State) error {
+	if slices.Contains(States[:], s) {
+		return nil
+	}
+	words := make([]string, len(States))
+	for i, s := range States {
+		words[i] = string(s)
+	}
+	return fmt.Errorf("unknown state %q, want one of: %s", s, strings.Join(words, ", "))
+}
+
+var id = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// CheckDeviceID says what is wrong with a device id, which is part of topics.
+func CheckDeviceID(s string) error {
+	if !id.MatchString(s) {
+		return fmt.Errorf("id %q: want 1 to 64 of A–Z, a–z, 0–9, '.', '_' and '-'", s)
+	}
+	return nil
+}
+
+// CheckSiteID says what is wrong with a site id. The ids devices and gateway
+// belong to foreign topics (v1/devices/me/telemetry, v1/gateway/telemetry).
+func CheckSiteID(s string) error {
+	if s == "devices" || s == "gateway" {
+		return fmt.Errorf("site id %q is taken by a foreign topic format, choose another", s)
+	}
+	if err := CheckDeviceID(s); err != nil {
+		return fmt.Errorf("site %w", err)
+	}
+	return nil
+}
+
+func didYouMean(word string, candidates []string) string {
+	slices.Sort(candidates)
+	if near := nearest(word, candidates); near != "" {
+		return fmt.Sprintf(", did you mean %q?", near)
+	}
+	return ""
+}
+
+// Device finds a device of a site.
+func (r *Registry) Device(site, id string) (*Device, bool) {
+	d, ok := r.byKey[site+"/"+id]
+	return d, ok
+}
+
+// DeviceByKey finds a device by "site/device".
+func (r *Registry) DeviceByKey(key string) (*Device, bool) {
+	d, ok := r.byKey[key]
+	return d, ok
+}
+
+// Site finds a site.
+func (r *Registry) Site(id string) (*Site, bool) {
+	s, ok := r.sites[id]
+	return s, ok
+}
+
+// Kind finds a kind.
+func (r *Registry) Kind(id string) (*Kind, bool) {
+	k, ok := r.kinds[id]
+	return k, ok
+}
+
+// Len is the number of devices.
+func (r *Registry) Len() int { return len(r.devices) }
+
+// Devices yields every device, sorted by site and id.
+func (r *Registry) Devices() iter.Seq[*Device] { return slices.Values(r.devices) }
+
+// DevicesOf yields the devices of a site, sorted by id.
+func (r *Registry) DevicesOf(site string) iter.Seq[*Device] { return slices.Values(r.bySite[site]) }
+
+// Sites yields every site, sorted by id.
+func (r *Registry) Sites() iter.Seq[*Site] { return sortedValues(r.sites) }
+
+// Kinds yields every kind, sorted by id.
+func (r *Registry) Kinds() iter.Seq[*Kind] { return sortedValues(r.kinds) }
+
+func sortedValues[V any](m map[string]V) iter.Seq[V] {
+	return func(yield func(V) bool) {
+		for _, key := range slices.Sorted(maps.Keys(m)) {
+			if !yield(m[key]) {
+				return
+			}
+		}
+	}
+}
+
+// Hash names the content: two registries with the same content have the same
+// hash, in whatever order it was registered.
+func (r *Registry) Hash() string { return r.hash }
+
+func (r *Registry) fingerprint() (string, error) {
+	h := sha256.New()
+	out := json.NewEncoder(h)
+	for k := range r.Kinds() {
+		if err := out.Encode(k); err != nil {
+			return "", fmt.Errorf("hash kind %s: %w", k.ID, err)
+		}
+	}
+	for s := range r.Sites() {
+		if err := out.Encode(s); err != nil {
+			return "", fmt.Errorf("hash site %s: %w", s.ID, err)
+		}
+	}
+	for d := range r.Devices() {
+		if err := out.Encode(d.Config()); err != nil {
+			return "", fmt.Errorf("hash device %s: %w", d.Key(), err)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// Config is the device as it was registered.
+func (d *Device) Config() DeviceConfig {
+	return DeviceConfig{
+		Site: d.Site.ID, ID: d.ID, Kind: d.Kind.ID, Name: d.Name, State: d.State,
+		Since: d.Since, Interval: Duration(d.Interval), Params: d.Params,
+	}
+}
