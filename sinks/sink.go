@@ -27,6 +27,12 @@ type Sink interface {
 	Write(ctx context.Context, batch []journal.Record) error
 }
 
+// Rejecter is a sink that puts aside what can never be accepted.
+type Rejecter interface {
+	// Rejected is how many units the sink has put aside since start.
+	Rejected() uint64
+}
+
 // Log is what a runner needs of a log ([journal.Log] and [journal.KeyedLog]).
 type Log interface {
 	// Read calls fn with every record from position from on, and follows the head

@@ -24,6 +24,7 @@ type Status struct {
 	Rate    float64       // units a second accepted, over the last half minute
 	ETA     time.Duration // until the head is reached at this rate; negative: not at this rate
 
+	Rejected  uint64    // units the sink put aside since start, never to be accepted
 	Lost      uint64    // entries missing or damaged in the log since start: they never reach the sink
 	Rewound   uint64    // entries the cursor was past the end of the log at start
 	Errors    uint64    // failed attempts since start
@@ -41,6 +42,9 @@ func (r *Runner) Status() Status {
 	s := r.state.status(now, head)
 	if oldest, ok := r.oldest(); ok {
 		s.Lag = max(0, now.Sub(oldest))
+	}
+	if rejecter, ok := r.o.Sink.(Rejecter); ok {
+		s.Rejected = rejecter.Rejected()
 	}
 	return s
 }
