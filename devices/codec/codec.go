@@ -1,16 +1,17 @@
 // Package codec reads what devices send: one file a wire format, each turning a
 // payload into samples of names and numbers.
 //
-// In: the bytes of one message. Out: [Sample]s, and an [Error] with code, byte
-// offset, field and remedy for everything that could not be used: one bad field
-// costs that field, not the message. What survives a crash: nothing, a format
-// that carries no state needs nothing. What it will not do: know a device, a
-// field or a range; decide what time a reading without a credible one gets.
+// In: the bytes of one message. Out: a [Sample] for every moment the message
+// tells of, and an [Error] with code, byte offset, field and remedy for
+// everything in it that could not be used: one bad field costs that field, not
+// the message. What survives a crash: nothing; a format that carries no state
+// needs nothing. What it will not do: know a device, a field or a range, or
+// decide what time a sample without a credible one gets.
 package codec
 
 import "fmt"
 
-// Sample is what a device says about one moment. It and all it refers to are
+// Sample is what a payload says about one moment. It and all it refers to are
 // valid until the callback it was given to returns.
 type Sample struct {
 	Time    int64 // the device's own time, Unix ms; only where Timed
@@ -19,7 +20,13 @@ type Sample struct {
 	Array   bool  // it was one of an array
 	Seq     uint64
 	Values  []Value
-	Errors  []*Error // fields of this sample that could not be used
+
+	// Errors are about single fields, or, where they name no field, about the
+	// sample as a whole, which then has no values.
+	Errors []*Error
+	// More counts fields that were refused like those in Errors but are not
+	// listed, so that one hostile payload cannot fill a log.
+	More int
 }
 
 // Value is one named number. A field that was null has none and is left out.
@@ -28,7 +35,7 @@ type Value struct {
 	Number float64 // always finite
 }
 
-// Codes of errors. They are part of what devices are told, so they stay.
+// Codes of errors. Devices are told them, so they stay as they are.
 const (
 	CodeEmpty       = "empty"         // no payload
 	CodeTooLarge    = "too_large"     // more bytes, samples or fields than accepted
@@ -48,14 +55,14 @@ const (
 type Error struct {
 	Code   string
 	Offset int    // byte of the payload at which it is wrong, from 0
-	Field  string // the field it costs, empty where it costs the sample or the whole payload
+	Field  string // the field it costs; empty where it costs the sample or the payload
 	Detail string // what was found, for people
 	Hint   string // what to send instead
 }
 
 func (e *Error) Error() string {
 	if e.Field != "" {
-		return fmt.Sprintf("byte %d, field %q: %s", e.Offset, e.Field, e.Detail)
+		return fmt.Sprintf("byte %d: field %q: %s", e.Offset, e.Field, e.Detail)
 	}
 	return fmt.Sprintf("byte %d: %s", e.Offset, e.Detail)
 }
