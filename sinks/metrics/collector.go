@@ -81,9 +81,9 @@ func newCollector(o Options) *collector {
 	}
 }
 
-func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	prometheus.DescribeByCollect(c, ch)
-}
+// Describe says nothing beforehand: that would take a first snapshot before its
+// owners are ready. Every scrape is checked for consistency all the same.
+func (c *collector) Describe(chan<- *prometheus.Desc) {}
 
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	e := emitter{ch}
@@ -115,7 +115,7 @@ func (c *collector) collectDoor(e emitter) {
 			refused[[2]string{name, c.refused.of(reason)}] += float64(n)
 		}
 		if name != other {
-			up[name] = flag(s.Up)
+			up[name] = bit(s.Up)
 		}
 	}
 	e.counters(c.received, received)
@@ -187,7 +187,7 @@ func (c *collector) collectSinks(e emitter) {
 		e.counter(c.sinkErrors, float64(s.Errors), s.Sink)
 		e.counter(c.sinkLost, float64(s.Lost), s.Sink)
 		e.counter(c.sinkRejected, float64(s.Rejected), s.Sink)
-		e.gauge(c.sinkStopped, flag(s.Stopped != ""), s.Sink)
+		e.gauge(c.sinkStopped, bit(s.Stopped != ""), s.Sink)
 	}
 }
 
@@ -234,7 +234,7 @@ func (e emitter) counters(d *prometheus.Desc, byLabel map[string]float64) {
 	}
 }
 
-func flag(on bool) float64 {
+func bit(on bool) float64 {
 	if on {
 		return 1
 	}
