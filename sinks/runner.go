@@ -125,16 +125,20 @@ func (r *Runner) begin(ctx context.Context) (uint64, error) {
 		return 0, fmt.Errorf("load the cursor of sink %s: %w", r.o.Sink.Name(), err)
 	}
 	head := r.o.Log.Last()
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	ahead := uint64(0)
 	if at > head.Seq {
 		// The log lost its tail or was replaced. Waiting for the old position would
 		// skip whatever gets those numbers next.
 		r.logger.Error("cursor was past the end of the log; going on at its end", "cursor", at, "end", head.Seq)
-		r.state.rewound(at, head.Seq)
-		at = head.Seq
+		at, ahead = head.Seq, at-head.Seq
+		if err := r.o.Cursor.Save(ctx, at); err != nil {
+			return 0, fmt.Errorf("put the cursor of sink %s back to %d: %w", r.o.Sink.Name(), at, err)
+		}
 	}
+	r.mu.Lock()
 	r.state.begin(time.Now(), at, head)
+	r.state.ahead = ahead
+	r.mu.Unlock()
 	return at, nil
 }
 

@@ -92,8 +92,6 @@ func (s *state) begin(now time.Time, at uint64, head journal.Mark) {
 	s.samples = append(s.samples[:0], sample{now, 0, head.Total})
 }
 
-func (s *state) rewound(cursor, end uint64) { s.ahead += cursor - end }
-
 // read learns from the first record how many units lie before it.
 func (s *state) read(rec journal.Record) {
 	if !s.known {
