@@ -1,0 +1,36 @@
+import type { Console } from "../console.ts";
+import { useConsole } from "../context.ts";
+import { formatAge } from "../format.ts";
+import { isDiskLow, sinksBehind, sourcesDown } from "../health.ts";
+import { t } from "../i18n/index.ts";
+
+/** A clock further off than this misleads whoever reads a time from another screen. */
+const SKEW_LIMIT = 2; // seconds
+
+/** Amber, not a level: what the gateway lacks, and since when. Empty when nothing is wrong. */
+export function HealthBar() {
+  const lines = troubles(useConsole());
+  if (lines.length === 0) return null;
+  return (
+    <ul class="health">
+      {lines.map((text) => (
+        <li key={text}>{text}</li>
+      ))}
+    </ul>
+  );
+}
+
+function troubles(console: Console): string[] {
+  const h = console.health.value;
+  if (!h) return [];
+  const now = console.now.value;
+  const lines = sourcesDown(h).map((s) =>
+    t("health.source", { name: s.name, age: s.since ? formatAge(now - Date.parse(s.since)) : "" }),
+  );
+  for (const s of sinksBehind(h)) lines.push(t("health.sink", { name: s.name, lag: formatAge(s.lag_seconds * 1_000) }));
+  if (isDiskLow(h)) lines.push(t("health.disk", { free: Math.floor(h.log!.free_bytes / 2 ** 30) }));
+  if (h.counts && h.counts.rules_unarmed > 0) lines.push(t("health.unarmed", { n: h.counts.rules_unarmed }));
+  if (Math.abs(console.skew.value) > SKEW_LIMIT) lines.push(t("health.skew", { seconds: console.skew.value }));
+  if (console.newBuild.value) lines.push(t("health.newBuild"));
+  return lines;
+}

@@ -1,0 +1,142 @@
+// What the gateway and the page say to each other; PROTOCOL.md beside the Go
+// sources explains it, testdata/*.json show it.
+
+export interface Text {
+  zh: string;
+  en: string;
+}
+
+export type Level = "normal" | "blue" | "yellow" | "orange" | "red" | "fault";
+export type State = "active_unacked" | "active_acked" | "cleared_unacked" | "closed";
+export type Disposition = "real" | "false_alarm" | "test" | "maintenance" | "device_fault";
+
+/** RFC 3339 with milliseconds in UTC: as a string it sorts like the moment it means. */
+export type Moment = string;
+
+export interface Contact {
+  role: string;
+  name: string;
+  phone?: string;
+}
+
+export interface Alarm {
+  id: string;
+  seq: number;
+  site: string;
+  site_name: Text;
+  area: string;
+  device: string;
+  device_name: Text;
+  kind: string;
+  field: string;
+  rule: string;
+  rule_version: string;
+  level: Level;
+  worst_level: Level;
+  state: State;
+  flags: string[];
+  value: number | null;
+  limit: number | null;
+  unit: string;
+  quality: string;
+  sample_time: Moment | null;
+  received_time: Moment | null;
+  raised_time: Moment | null;
+  cleared_time: Moment | null;
+  closed_time: Moment | null;
+  acked_by: string;
+  acked_time: Moment | null;
+  shelved_until: Moment | null;
+  shelved_by: string;
+  closed_by: string;
+  disposition: string;
+  title: Text;
+  advice: Text;
+  basis: { text: string; status: string };
+  contacts: Contact[] | null;
+}
+
+export interface AlarmEvent {
+  seq: number;
+  id: string;
+  type: string;
+  time: Moment;
+  by?: string;
+  note?: string;
+  alarm: Alarm | null;
+}
+
+export interface Value {
+  site: string;
+  device: string;
+  field: string;
+  value: number | null;
+  quality: string;
+  time: Moment;
+  received: Moment;
+}
+
+export interface Health {
+  time: Moment;
+  epoch: string;
+  seq: number;
+  canary_time: Moment | null;
+  canary_age_ms: number | null;
+  lag?: { messages: number };
+  sources?: { name: string; up: boolean; since: Moment | null; reason: string }[] | null;
+  sinks?: { name: string; lag_entries: number; lag_seconds: number; error: string }[] | null;
+  log?: { bytes: number; free_bytes: number; floor_bytes: number };
+  consoles?: { connected: number; walls: number; without_sound: number; visible: number };
+  counts?: { devices: number; online: number; offline: number; rules_armed: number; rules_unarmed: number };
+  build?: string;
+}
+
+export interface Snapshot {
+  epoch: string;
+  seq: number;
+  part: number;
+  parts: number;
+  alarms: Alarm[] | null;
+}
+
+export interface ServerHello {
+  epoch: string;
+  seq: number;
+  time: Moment;
+  build: string;
+  user: string;
+  role: Role;
+}
+
+export type Role = "viewer" | "operator" | "admin";
+
+/** A frame from the gateway has one of these keys; others are of a newer gateway and ignored. */
+export interface Frame {
+  hello?: ServerHello;
+  resume?: { from: number; to: number };
+  snapshot?: Snapshot;
+  e?: AlarmEvent;
+  v?: Value[];
+  h?: Health;
+}
+
+export interface Session {
+  user: string;
+  role: Role;
+}
+
+export interface Site {
+  id: string;
+  name: Text;
+  area: string;
+  contacts: Contact[] | null;
+  devices: number;
+  online: number;
+}
+
+export interface Kind {
+  id: string;
+  name: Text;
+  interval_seconds: number;
+  fields: { name: string; title: Text; unit: string; states?: Record<string, Text> | null }[];
+}

@@ -1,0 +1,65 @@
+// The tab's title and icon: all that a person sees of a page in the background.
+
+import { effect } from "@preact/signals";
+import type { Console } from "./console.ts";
+import type { Level } from "./protocol.ts";
+import { t, say } from "./i18n/index.ts";
+import { isDegraded } from "./health.ts";
+import { wakes } from "./horn.ts";
+import { shapePath } from "./parts/shapes.ts";
+
+const colours: Record<Level, string> = {
+  red: "#f5383b",
+  orange: "#ff9b21",
+  yellow: "#fff06a",
+  blue: "#4c9dff",
+  fault: "#9fb0bd",
+  normal: "#5d7180",
+};
+
+export function showInTab(console: Console): void {
+  const icon = document.querySelector<HTMLLinkElement>("link[rel=icon]")!;
+  let alternate = false;
+  const title = () => titleOf(console, document.hidden && alternate);
+  effect(() => {
+    document.title = title();
+  });
+  effect(() => {
+    icon.href = iconOf(console);
+  });
+  setInterval(() => {
+    alternate = !alternate;
+    document.title = title();
+  }, 1_000);
+}
+
+function titleOf(console: Console, newest: boolean): string {
+  if (console.who.value.state !== "signed_in") return t("centre");
+  if (console.sight.value.blind) return `? ${t("centre")}`;
+  const first = console.alarms.value[0];
+  if (newest && first && wakes(first)) return `${t(`level.${first.level}`)} ${say(first.title)}`;
+  const { levels } = console.counts.value;
+  const parts = (["red", "orange"] as const).filter((l) => levels[l] > 0).map((l) => `${t(`level.${l}`)}${levels[l]}`);
+  return parts.length > 0 ? `(${parts.join(" ")}) ${t("centre")}` : t("centre");
+}
+
+/** The shape of the worst open level; ? when blind, ! when the gateway lacks a source or a sink. */
+function iconOf(console: Console): string {
+  if (console.who.value.state !== "signed_in") return svg(shape("normal"));
+  if (console.sight.value.blind) return svg(sign("?"));
+  const { levels } = console.counts.value;
+  const worst = (["red", "orange", "yellow", "blue", "fault"] as const).find((l) => levels[l] > 0);
+  if (worst) return svg(shape(worst) + number(levels[worst]));
+  return svg(isDegraded(console.health.value) ? sign("!") : shape("normal"));
+}
+
+const shape = (level: Level) => `<path d="${shapePath(level)}" fill="${colours[level]}" stroke="#10161d"/>`;
+
+const number = (n: number) =>
+  `<text x="12" y="17" font-family="sans-serif" font-weight="bold" font-size="13" text-anchor="middle" fill="#10161d">${n > 99 ? "…" : n}</text>`;
+
+const sign = (text: string) =>
+  `<rect width="24" height="24" fill="#fff"/><text x="12" y="19" font-family="sans-serif" font-weight="bold" font-size="20" text-anchor="middle" fill="#000">${text}</text>`;
+
+const svg = (inside: string) =>
+  "data:image/svg+xml," + encodeURIComponent(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24">${inside}</svg>`);

@@ -1,0 +1,158 @@
+import { hasFlag } from "../alarms.ts";
+import { useConsole } from "../context.ts";
+import { formatAge, formatMoment, formatNumber } from "../format.ts";
+import { say, t, word } from "../i18n/index.ts";
+import type { Alarm } from "../protocol.ts";
+import { Actions } from "../parts/Actions.tsx";
+import { Flags } from "../parts/AlarmList.tsx";
+import { LevelChip, lookOf } from "../parts/Level.tsx";
+import { Timeline } from "../parts/Timeline.tsx";
+
+/** One alarm: how bad, what to do, whom to call, what happened, and the five verbs. */
+export function AlarmView() {
+  const console = useConsole();
+  const alarm = console.shown.value;
+  return (
+    <aside class="detail" aria-label={t("list.what")}>
+      <div class="scroll">
+        <button type="button" class="back" onClick={() => console.select(null)}>
+          <span aria-hidden="true">←</span> {t("detail.back")}
+        </button>
+        {alarm ? <Facts alarm={alarm} /> : <p class="gone">{t("detail.unknown")}</p>}
+      </div>
+      {alarm && alarm.state !== "closed" && <Actions alarm={alarm} />}
+    </aside>
+  );
+}
+
+function Facts({ alarm }: { alarm: Alarm }) {
+  const console = useConsole();
+  const now = console.now.value;
+  return (
+    <>
+      <header class={lookOf(alarm)}>
+        <LevelChip alarm={alarm} />
+        <div>
+          <h2>{say(alarm.title) || alarm.rule}</h2>
+          <p>
+            <b>{say(alarm.site_name) || alarm.site}</b>
+            {alarm.device !== "" && ` · ${say(alarm.device_name) || alarm.device}`}
+          </p>
+          <p class="flags">
+            <em class="flag state">{word("state", alarm.state)}</em>
+            <Flags alarm={alarm} />
+            {hasFlag(alarm, "shelved") && (
+              <em class="flag">
+                {t("flag.shelved")} {t("list.shelvedUntil", { when: formatMoment(alarm.shelved_until, now) })}
+              </em>
+            )}
+          </p>
+        </div>
+      </header>
+      {alarm.state === "closed" && (
+        <p class="gone">
+          {t("detail.gone")} · {alarm.closed_by} {formatMoment(alarm.closed_time, now)}
+          {alarm.disposition && ` · ${word("disposition", alarm.disposition)}`}
+        </p>
+      )}
+      <Numbers alarm={alarm} />
+      {say(alarm.advice) !== "" && (
+        <section class="advice">
+          <h3>{t("detail.advice")}</h3>
+          <p>{say(alarm.advice)}</p>
+        </section>
+      )}
+      <Contacts alarm={alarm} />
+      <dl>
+        <dt>{t("detail.raised")}</dt>
+        <dd>
+          {formatMoment(alarm.raised_time, now)} <small>({formatAge(console.ageOf(alarm))})</small>
+        </dd>
+        {alarm.sample_time && (
+          <>
+            <dt>{t("detail.sample")}</dt>
+            <dd>
+              {formatMoment(alarm.sample_time, now)} <small>{word("quality", alarm.quality)}</small>
+            </dd>
+          </>
+        )}
+        {alarm.acked_time && (
+          <>
+            <dt>{t("event.acked")}</dt>
+            <dd>
+              {alarm.acked_by} {formatMoment(alarm.acked_time, now)}
+            </dd>
+          </>
+        )}
+        <dt>{t("detail.basis")}</dt>
+        <dd>
+          {alarm.basis.text} <small>{word("basis", alarm.basis.status)}</small>
+        </dd>
+        <dt>{t("detail.device")}</dt>
+        <dd class="id">
+          {alarm.site}/{alarm.device}
+          {alarm.field !== "" && `/${alarm.field}`}
+        </dd>
+        <dt>{t("detail.rule")}</dt>
+        <dd class="id">{alarm.rule}</dd>
+      </dl>
+      <Timeline />
+    </>
+  );
+}
+
+/** Trip value, value now, limit, side by side. */
+function Numbers({ alarm }: { alarm: Alarm }) {
+  const console = useConsole();
+  if (alarm.value === null) return null;
+  const live = console.liveValue(alarm);
+  const stale = live !== undefined && console.isStale(alarm, live);
+  return (
+    <div class="numbers">
+      <div>
+        <small>{t("detail.trip")}</small>
+        <b>
+          {formatNumber(alarm.value)} <i>{alarm.unit}</i>
+        </b>
+      </div>
+      <div class={`now ${stale ? "stale" : ""}`}>
+        <small>{t("detail.now")}</small>
+        {live && live.value !== null ? (
+          <b>
+            {formatNumber(live.value)} <i>{alarm.unit}</i>
+          </b>
+        ) : (
+          <b>—</b>
+        )}
+        <small class="age">
+          {live ? t("detail.stale", { age: formatAge(console.now.value - Date.parse(live.time)) }) : t("detail.noValue")}
+        </small>
+      </div>
+      <div>
+        <small>{t("detail.limit")}</small>
+        <b>
+          {alarm.limit === null ? "—" : formatNumber(alarm.limit)} <i>{alarm.unit}</i>
+        </b>
+      </div>
+    </div>
+  );
+}
+
+function Contacts({ alarm }: { alarm: Alarm }) {
+  if (!alarm.contacts || alarm.contacts.length === 0) return null;
+  return (
+    <section class="contacts">
+      <h3>{t("detail.contacts")}</h3>
+      <ul>
+        {alarm.contacts.map((c) => (
+          <li key={c.role + c.name}>
+            <span>
+              {c.name} <small>{word("contact", c.role)}</small>
+            </span>
+            {c.phone && <a href={`tel:${c.phone}`}>{c.phone}</a>}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}

@@ -1,0 +1,142 @@
+import { isAside, levelRank, shownLevel } from "../alarms.ts";
+import { useConsole } from "../context.ts";
+import { say, t } from "../i18n/index.ts";
+import type { Alarm, Level } from "../protocol.ts";
+import { Shape } from "../parts/Level.tsx";
+
+/** What stands beside the list while no alarm is opened: the sites and the gateway itself. */
+export function Overview() {
+  return (
+    <aside class="detail overview">
+      <div class="scroll">
+        <Sites />
+        <Gateway />
+        <Keys />
+      </div>
+    </aside>
+  );
+}
+
+interface Tally {
+  worst: Level;
+  n: number;
+}
+
+function tallies(alarms: readonly Alarm[]): Map<string, Tally> {
+  const found = new Map<string, Tally>();
+  for (const a of alarms) {
+    if (isAside(a)) continue;
+    const level = shownLevel(a);
+    const tally = found.get(a.site);
+    if (!tally) found.set(a.site, { worst: level, n: 1 });
+    else {
+      tally.n++;
+      if (levelRank(level) > levelRank(tally.worst)) tally.worst = level;
+    }
+  }
+  return found;
+}
+
+function Sites() {
+  const console = useConsole();
+  const open = tallies(console.alarms.value);
+  const rank = (id: string) => levelRank(open.get(id)?.worst ?? "normal");
+  const sites = console.sites.value.slice().sort((a, b) => rank(b.id) - rank(a.id) || a.id.localeCompare(b.id));
+  const chosen = console.filter.value.site;
+  return (
+    <section>
+      <h3>{t("overview.sites")}</h3>
+      {sites.length === 0 && <p class="faint">{t("overview.noSites")}</p>}
+      <ul class="sites">
+        {sites.map((site) => {
+          const tally = open.get(site.id);
+          return (
+            <li key={site.id}>
+              <button type="button" aria-pressed={chosen === site.id} onClick={() => console.setFilter({ site: chosen === site.id ? null : site.id })}>
+                <Shape look={tally?.worst ?? "normal"} />
+                <span class="name">{say(site.name) || site.id}</span>
+                <b>{tally?.n ?? ""}</b>
+                <small class={site.online < site.devices ? "lacking" : ""}>
+                  {site.online} / {site.devices}
+                </small>
+              </button>
+            </li>
+          );
+        })}
+      </ul>
+    </section>
+  );
+}
+
+function Gateway() {
+  const console = useConsole();
+  const h = console.health.value;
+  if (!h) return null;
+  return (
+    <section>
+      <h3>{t("overview.gateway")}</h3>
+      <dl>
+        <dt>{t("overview.sources")}</dt>
+        <dd>
+          {(h.sources ?? []).map((s) => (
+            <Mark key={s.name} ok={s.up} name={s.name} says={t(s.up ? "overview.up" : "overview.down")} />
+          ))}
+        </dd>
+        <dt>{t("overview.sinks")}</dt>
+        <dd>
+          {(h.sinks ?? []).map((s) => (
+            <Mark key={s.name} ok={s.error === ""} name={s.name} says={t(s.error === "" ? "overview.current" : "overview.down")} />
+          ))}
+        </dd>
+        {h.counts && (
+          <>
+            <dt>{t("overview.rules")}</dt>
+            <dd>{t("overview.nRules", { n: h.counts.rules_armed, unarmed: h.counts.rules_unarmed })}</dd>
+          </>
+        )}
+        {h.consoles && (
+          <>
+            <dt>{t("overview.consoles")}</dt>
+            <dd>{t("overview.nConsoles", { n: h.consoles.connected, silent: h.consoles.without_sound })}</dd>
+          </>
+        )}
+        {h.log && (
+          <>
+            <dt>{t("overview.disk")}</dt>
+            <dd>{(h.log.free_bytes / 2 ** 30).toFixed(0)} GB</dd>
+          </>
+        )}
+      </dl>
+    </section>
+  );
+}
+
+function Mark({ ok, name, says }: { ok: boolean; name: string; says: string }) {
+  return (
+    <span class={`mark ${ok ? "" : "bad"}`}>
+      {name} <small>{says}</small>
+    </span>
+  );
+}
+
+function Keys() {
+  const keys = [
+    ["j k", "move"],
+    ["a", "ack"],
+    ["n", "note"],
+    ["m", "mute"],
+    ["Esc", "back"],
+  ] as const;
+  return (
+    <section class="keys">
+      <h3>{t("overview.keys")}</h3>
+      <p>
+        {keys.map(([key, does]) => (
+          <span key={key}>
+            <kbd>{key}</kbd> {t(`keys.${does}`)}
+          </span>
+        ))}
+      </p>
+    </section>
+  );
+}

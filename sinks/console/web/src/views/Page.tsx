@@ -1,0 +1,87 @@
+import { useEffect } from "preact/hooks";
+import type { Console } from "../console.ts";
+import { useConsole } from "../context.ts";
+import { t } from "../i18n/index.ts";
+import { AlarmList } from "../parts/AlarmList.tsx";
+import { Announcer } from "../parts/Announcer.tsx";
+import { Calm } from "../parts/Calm.tsx";
+import { HealthBar } from "../parts/HealthBar.tsx";
+import { BlindBanner } from "../parts/LinkState.tsx";
+import { Strip } from "../parts/Strip.tsx";
+import { Takeover } from "../parts/Takeover.tsx";
+import { TopBar } from "../parts/TopBar.tsx";
+import { AlarmView } from "./Alarm.tsx";
+import { Login } from "./Login.tsx";
+import { Overview } from "./Overview.tsx";
+
+export function Page() {
+  const console = useConsole();
+  const who = console.who.value;
+  if (who.state === "unknown") return null;
+  return who.state === "signed_out" ? <Login error={who.error} /> : <Desk />;
+}
+
+/** The list of what is open, and beside it the one that is looked at. */
+function Desk() {
+  const console = useConsole();
+  const { blind } = console.sight.value;
+  const opened = console.selected.value !== null;
+  useEffect(() => {
+    const press = (e: KeyboardEvent) => key(console, e);
+    addEventListener("keydown", press);
+    return () => removeEventListener("keydown", press);
+  }, []);
+  return (
+    <div class={`desk ${opened ? "opened" : ""}`}>
+      <TopBar />
+      <BlindBanner />
+      <div class={`data ${blind ? "unseen" : ""}`}>
+        <Takeover />
+        <HealthBar />
+        <Strip />
+        <main>
+          <section class="alarms" aria-busy={!console.loaded.value}>
+            <Alarms />
+          </section>
+          {opened ? <AlarmView /> : <Overview />}
+        </main>
+      </div>
+      <Announcer />
+    </div>
+  );
+}
+
+/** Until the first list has come there is nothing to say, least of all that all is well. */
+function Alarms() {
+  const console = useConsole();
+  if (!console.loaded.value) return <p class="calm faint">{t("list.loading")}</p>;
+  return console.rows.value.length > 0 ? <AlarmList /> : <Calm />;
+}
+
+function key(console: Console, e: KeyboardEvent): void {
+  if (e.ctrlKey || e.metaKey || e.altKey) return;
+  const typing = (e.target as HTMLElement).closest("input, textarea, select");
+  if (e.key === "Escape") {
+    if (typing) (typing as HTMLElement).blur();
+    else console.select(null);
+    return;
+  }
+  if (typing) return;
+  const inList = (e.target as HTMLElement).closest(".list") !== null;
+  const actions: Record<string, () => void> = {
+    j: () => console.move(1),
+    k: () => console.move(-1),
+    a: () => console.acknowledge(),
+    n: () => (console.form.value = "note"),
+    m: () => console.mute(),
+  };
+  if (inList) {
+    actions["ArrowDown"] = actions["j"]!;
+    actions["ArrowUp"] = actions["k"]!;
+    actions["Enter"] = () => document.querySelector<HTMLElement>(".detail button.main, .detail .actions button")?.focus();
+  }
+  const action = actions[e.key];
+  if (!action) return;
+  e.preventDefault();
+  action();
+}
