@@ -145,11 +145,11 @@ func (r *Registry) resolve(c DeviceConfig) (*Device, error) {
 	}
 	site, ok := r.sites[c.Site]
 	if !ok {
-		return nil, fmt.Errorf("unknown site %q%s", c.Site, didYouMean(c.Site, slices.Collect(maps.Keys(r.sites))))
+		return nil, fmt.Errorf("unknown site %q%s", c.Site, DidYouMean(c.Site, slices.Collect(maps.Keys(r.sites))))
 	}
 	kind, ok := r.kinds[c.Kind]
 	if !ok {
-		return nil, fmt.Errorf("unknown kind %q%s", c.Kind, didYouMean(c.Kind, slices.Collect(maps.Keys(r.kinds))))
+		return nil, fmt.Errorf("unknown kind %q%s", c.Kind, DidYouMean(c.Kind, slices.Collect(maps.Keys(r.kinds))))
 	}
 	if err := checkState(c.State); err != nil {
 		return nil, err
@@ -196,7 +196,9 @@ func CheckSiteID(s string) error {
 	return nil
 }
 
-func didYouMean(word string, candidates []string) string {
+// DidYouMean ends a complaint about an unknown word with the nearest known one, or
+// with nothing.
+func DidYouMean(word string, candidates []string) string {
 	slices.Sort(candidates)
 	if near := nearest(word, candidates); near != "" {
 		return fmt.Sprintf(", did you mean %q?", near)
