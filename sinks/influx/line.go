@@ -109,8 +109,8 @@ func appendTag(dst []byte, key, value string) []byte {
 }
 
 // appendName appends a measurement, a tag value or a field key. Line protocol
-// cannot hold a line break there, nor a backslash before a separator: the first
-// becomes a space, the second a slash.
+// cannot hold a line break there, nor a backslash before a separator: control
+// characters become spaces, a backslash becomes a slash.
 func appendName(dst []byte, s string) []byte {
 	clean := 0
 	for i := 0; i < len(s); i++ {
@@ -138,13 +138,14 @@ func appendString(dst []byte, key, value string) []byte {
 	return append(appendText(dst, value), '"')
 }
 
-// appendText appends what stands between the quotes of a string.
+// appendText appends what stands between the quotes of a string; control
+// characters become spaces.
 func appendText(dst []byte, s string) []byte {
 	for i := 0; i < len(s); i++ {
-		switch c := s[i]; c {
-		case '"', '\\':
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
 			dst = append(dst, '\\', c)
-		case '\n', '\r':
+		case c < ' ':
 			dst = append(dst, ' ')
 		default:
 			dst = append(dst, c)
