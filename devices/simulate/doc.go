@@ -11,4 +11,8 @@
 //
 // [County] is the world and knows no network and no wall clock. [Fleet] carries
 // what the county says to a broker.
+//
+// The county of the demo is data, in configs/demo/devices.yaml.
 package simulate
+
+//go:generate go run generate.go
