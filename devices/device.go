@@ -65,7 +65,6 @@ type Field struct {
 	Sentinels []float64       `yaml:"sentinels,omitempty"` // numbers that mean "no value"
 	States    map[string]Text `yaml:"states,omitempty"`    // for enumerations: what each number says
 
-	index int       // place in Kind.Fields
 	hash  uint64    // of the name, the same in every process
 	codes []float64 // the keys of States
 }
@@ -155,22 +154,22 @@ func (k *Kind) Field(name string) (*Field, bool) {
 // Index must be called once after the fields are set, before Field is used.
 func (k *Kind) Index() error {
 	k.byName = make(map[string]*Field, len(k.Fields))
-	for i, f := range k.Fields {
+	for _, f := range k.Fields {
 		if k.byName[f.Name] != nil {
 			return fmt.Errorf("kind %s: field %s is declared twice", k.ID, f.Name)
 		}
 		k.byName[f.Name] = f
-		if err := f.prepare(i); err != nil {
+		if err := f.prepare(); err != nil {
 			return fmt.Errorf("kind %s: field %s: %w", k.ID, f.Name, err)
 		}
 	}
 	return nil
 }
 
-func (f *Field) prepare(index int) error {
+func (f *Field) prepare() error {
 	h := fnv.New64a()
 	h.Write([]byte(f.Name))
-	f.index, f.hash, f.codes = index, h.Sum64(), f.codes[:0]
+	f.hash, f.codes = h.Sum64(), f.codes[:0]
 	for code := range f.States {
 		n, err := strconv.Atoi(code)
 		if err != nil {

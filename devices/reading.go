@@ -5,7 +5,7 @@ type Quality uint8
 
 const (
 	Good    Quality = iota
-	Suspect         // credible enough to judge, not to trust: implausible jump, wrong clock
+	Suspect         // credible enough to judge, not to trust: beyond the range on the dangerous side
 	Bad             // not a measurement: sentinel, impossible value
 )
 
@@ -24,7 +24,8 @@ type Flags uint8
 
 const (
 	// History marks what is not news: it came in an array, is marked as history
-	// or retained, or is older than a reading already held.
+	// or retained, is older than a reading already held, or came faster than it
+	// can have been measured.
 	History Flags = 1 << iota
 	// ClockSuspect marks a reading whose own time was not credible; Time is then
 	// the receive time.
@@ -58,9 +59,13 @@ type Reading struct {
 	Values   []Value
 }
 
-// Quality is the worst of the reading's values.
+// Quality is the worst of the reading's values. A reading whose time is not its
+// own is suspect, though its values may be as good as any.
 func (r *Reading) Quality() Quality {
 	worst := Good
+	if r.Flags&ClockSuspect != 0 {
+		worst = Suspect
+	}
 	for i := range r.Values {
 		worst = max(worst, r.Values[i].Quality)
 	}

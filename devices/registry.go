@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"regexp"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -17,14 +17,14 @@ import (
 // DeviceConfig is a device as people register it: the form it has in
 // devices.yaml and, as JSON, in the registry bucket.
 type DeviceConfig struct {
-	Site     string             `json:"site"`
-	ID       string             `json:"id"`
-	Kind     string             `json:"kind"`
-	Name     Text               `json:"name"`
-	State    State              `json:"state"`
-	Since    time.Time          `json:"since,omitzero"`
-	Interval Duration           `json:"interval,omitempty"`
-	Params   map[string]float64 `json:"params,omitempty"`
+	Site     string             `json:"site" yaml:"site"`
+	ID       string             `json:"id" yaml:"id"`
+	Kind     string             `json:"kind" yaml:"kind"`
+	Name     Text               `json:"name" yaml:"name,omitempty"`   // default: the id
+	State    State              `json:"state" yaml:"state,omitempty"` // default: in_service, so that nothing is unwatched by omission
+	Since    time.Time          `json:"since,omitzero" yaml:"since,omitempty"`
+	Interval Duration           `json:"interval,omitempty" yaml:"interval,omitempty"` // default: the kind's
+	Params   map[string]float64 `json:"params,omitempty" yaml:"params,omitempty"`     // override the site's
 }
 
 // Key is the name of a device across sites: "site/device".
@@ -117,10 +117,13 @@ func (r *Registry) addKind(k *Kind) error {
 
 func (r *Registry) addSite(s *Site) error {
 	if err := CheckSiteID(s.ID); err != nil {
-		return err
+		return &partError{"id", err}
 	}
 	if r.sites[s.ID] != nil {
-		return fmt.Errorf("site %q is registered twice", s.ID)
+		return &partError{"id", fmt.Errorf("site %q is registered twice", s.ID)}
+	}
+	if err := checkParams(s.Params); err != nil {
+		return err
 	}
 	r.sites[s.ID] = s
 	return nil
@@ -132,7 +135,7 @@ func (r *Registry) addDevice(c DeviceConfig) error {
 		return fmt.Errorf("device %s: %w", c.Key(), err)
 	}
 	if r.byKey[d.Key()] != nil {
-		return fmt.Errorf("device %s is registered twice", c.Key())
+		return &partError{"id", fmt.Errorf("device %s is registered twice", c.Key())}
 	}
 	r.byKey[d.Key()] = d
 	r.devices = append(r.devices, d)
@@ -141,21 +144,30 @@ func (r *Registry) addDevice(c DeviceConfig) error {
 
 func (r *Registry) resolve(c DeviceConfig) (*Device, error) {
 	if err := CheckDeviceID(c.ID); err != nil {
-		return nil, err
+		return nil, &partError{"id", err}
 	}
 	site, ok := r.sites[c.Site]
 	if !ok {
-		return nil, fmt.Errorf("unknown site %q%s", c.Site, DidYouMean(c.Site, slices.Collect(maps.Keys(r.sites))))
+		return nil, &partError{"site", fmt.Errorf("unknown site %q%s", c.Site, DidYouMean(c.Site, slices.Collect(maps.Keys(r.sites))))}
 	}
 	kind, ok := r.kinds[c.Kind]
 	if !ok {
-		return nil, fmt.Errorf("unknown kind %q%s", c.Kind, DidYouMean(c.Kind, slices.Collect(maps.Keys(r.kinds))))
+		return nil, &partError{"kind", fmt.Errorf("unknown kind %q%s", c.Kind, DidYouMean(c.Kind, slices.Collect(maps.Keys(r.kinds))))}
+	}
+	if c.State == "" {
+		c.State = InService
 	}
 	if err := checkState(c.State); err != nil {
-		return nil, err
+		return nil, &partError{"state", err}
 	}
 	if c.Interval < 0 {
-		return nil, fmt.Errorf("interval %s is negative", time.Duration(c.Interval))
+		return nil, &partError{"interval", fmt.Errorf("interval %s is negative", time.Duration(c.Interval))}
+	}
+	if err := checkParams(c.Params); err != nil {
+		return nil, err
+	}
+	if c.Name == (Text{}) {
+		c.Name = Text{ZH: c.ID, EN: c.ID}
 	}
 	return &Device{
 		Site: site, ID: c.ID, Kind: kind, Name: c.Name, State: c.State,
@@ -163,22 +175,54 @@ func (r *Registry) resolve(c DeviceConfig) (*Device, error) {
 	}, nil
 }
 
+// partError says which part of a site or device is wrong, so that a file can
+// say where.
+type partError struct {
+	part string
+	err  error
+}
+
+func (e *partError) Error() string { return e.err.Error() }
+func (e *partError) Unwrap() error { return e.err }
+
 func checkState(s State) error {
 	if slices.Contains(States[:], s) {
 		return nil
 	}
 	words := make([]string, len(States))
-	for i, s := range States {
-		words[i] = string(s)
+	for i, known := range States {
+		words[i] = string(known)
 	}
 	return fmt.Errorf("unknown state %q, want one of: %s", s, strings.Join(words, ", "))
 }
 
-var id = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+func checkParams(params map[string]float64) error {
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		if v := params[name]; math.IsNaN(v) || math.IsInf(v, 0) {
+			return &partError{"params." + name, fmt.Errorf("parameter %s is %v, want a number", name, v)}
+		}
+	}
+	return nil
+}
+
+// ValidID reports whether s can be the id of a site or device.
+func ValidID(s string) bool {
+	if len(s) < 1 || len(s) > 64 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
+		if !letter && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
 
 // CheckDeviceID says what is wrong with a device id, which is part of topics.
 func CheckDeviceID(s string) error {
-	if !id.MatchString(s) {
+	if !ValidID(s) {
 		return fmt.Errorf("id %q: want 1 to 64 of A–Z, a–z, 0–9, '.', '_' and '-'", s)
 	}
 	return nil

@@ -1,0 +1,305 @@
+package devices
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"fengsui/devices/codec"
+)
+
+// Decoded is a message as far as it can be read without knowing what came
+// before it. It is reused; the zero value is ready.
+type Decoded struct {
+	in       Incoming
+	registry *Registry // it was read against
+	device   *Device   // nil: quarantined
+	presence Presence  // of a status message
+	usable   bool      // something of it can be kept
+	delivery uint64    // fingerprint of the delivery; 0 at QoS 0
+
+	samples    []sample
+	values     []Value
+	rejections []Rejection
+	more       int // rejections not listed
+}
+
+// sample is one moment a message tells of.
+type sample struct {
+	own      int64 // the device's own time, Unix ms
+	timed    bool
+	untimed  bool
+	array    bool
+	seq      uint64
+	content  uint64 // fingerprint of seq and values
+	from, to int    // its values
+}
+
+// maxRejections are listed of one message; further ones are counted.
+const maxRejections = 16
+
+// Decode reads a message: topic, payload, fields and the quality of each value.
+// It changes no state and may run in any goroutine, for different Decodeds at
+// the same time. The message's payload and strings must stay until Accept.
+func (i *Intake) Decode(in Incoming, out *Decoded) { i.decode(i.registry.Load(), in, out) }
+
+func (i *Intake) decode(r *Registry, in Incoming, d *Decoded) {
+	clear(d.rejections)
+	*d = Decoded{in: in, registry: r, samples: d.samples[:0], values: d.values[:0], rejections: d.rejections[:0]}
+	key, leaf, ok := splitTopic(in.Topic)
+	if !ok {
+		d.reject(CodeBadTopic, "", "the topic is not v1/{site}/{device}/telemetry or …/status", "a foreign format needs a route in the gateway's configuration")
+		return
+	}
+	device, ok := r.DeviceByKey(key)
+	if !ok {
+		d.unknownDevice(r, key)
+		return
+	}
+	if in.PacketID != 0 {
+		d.delivery = deliveryPrint(&in)
+	}
+	switch leaf {
+	case "telemetry":
+		house := i.houses.Get().(*codec.House)
+		defer i.houses.Put(house)
+		d.device = device
+		d.telemetry(house)
+	case "status":
+		d.device = device
+		d.status()
+	default:
+		d.reject(CodeBadTopic, "", fmt.Sprintf("nothing is received under %q", clip(leaf)), "publish to v1/{site}/{device}/telemetry or …/status")
+	}
+}
+
+// splitTopic cuts v1/{site}/{device}/{leaf} into "site/device" and leaf.
+func splitTopic(topic string) (key, leaf string, ok bool) {
+	rest, ok := strings.CutPrefix(topic, "v1/")
+	if !ok {
+		return "", "", false
+	}
+	end := strings.LastIndexByte(rest, '/')
+	if end < 0 {
+		return "", "", false
+	}
+	key, leaf = rest[:end], rest[end+1:]
+	middle := strings.IndexByte(key, '/')
+	ok = middle > 0 && middle < len(key)-1 && strings.IndexByte(key[middle+1:], '/') < 0
+	return key, leaf, ok
+}
+
+func (d *Decoded) unknownDevice(r *Registry, key string) {
+	site, id, _ := strings.Cut(key, "/")
+	if CheckSiteID(site) != nil || CheckDeviceID(id) != nil {
+		d.reject(CodeBadTopic, "", fmt.Sprintf("%q is no site and device", clip(key)), "ids are 1 to 64 of A–Z, a–z, 0–9, '.', '_' and '-'; devices and gateway are no sites")
+		return
+	}
+	if _, ok := r.Site(site); !ok {
+		d.reject(CodeUnknownSite, "", fmt.Sprintf("no site %q is registered", site), r.nearestSite(site))
+		return
+	}
+	d.reject(CodeUnknownDevice, "", fmt.Sprintf("site %q has no device %q", site, id), r.nearestDevice(site, id))
+}
+
+// maxCandidates bounds how many names are compared for a hint: unknown devices
+// may arrive by the thousand a second.
+const maxCandidates = 500
+
+func (r *Registry) nearestSite(id string) string {
+	if len(r.sites) > maxCandidates {
+		return ""
+	}
+	ids := make([]string, 0, len(r.sites))
+	for s := range r.Sites() {
+		ids = append(ids, s.ID)
+	}
+	return nearest(id, ids)
+}
+
+func (r *Registry) nearestDevice(site, id string) string {
+	siblings := r.bySite[site]
+	if len(siblings) > maxCandidates {
+		return ""
+	}
+	ids := make([]string, len(siblings))
+	for i, d := range siblings {
+		ids[i] = d.ID
+	}
+	return nearest(id, ids)
+}
+
+// status reads a status message. Blanks, quotes and case are forgiven.
+func (d *Decoded) status() {
+	const longest = 32
+	if len(d.in.Payload) <= longest {
+		word := strings.ToLower(strings.Trim(string(d.in.Payload), " \t\r\n\x00\""))
+		switch word {
+		case "online":
+			d.presence, d.usable = Online, true
+			return
+		case "offline":
+			d.presence, d.usable = Offline, true
+			return
+		}
+	}
+	d.reject(CodeBadStatus, "", fmt.Sprintf("the status is %q", clip(string(d.in.Payload))), "send online or offline, as plain text")
+}
+
+func (d *Decoded) telemetry(house *codec.House) {
+	err := house.Decode(d.in.Payload, d.sample)
+	var refused *codec.Error
+	if errors.As(err, &refused) {
+		d.rejectError(refused)
+	}
+}
+
+// sample takes one sample of the payload.
+func (d *Decoded) sample(s *codec.Sample) error {
+	x := sample{own: s.Time, timed: s.Timed, untimed: s.Untimed, array: s.Array, seq: s.Seq, from: len(d.values)}
+	whole := true
+	for _, e := range s.Errors {
+		d.rejectError(e)
+		whole = whole && e.Field != ""
+	}
+	d.more += s.More
+	refused := len(s.Errors) + s.More
+	for i := range s.Values {
+		if !d.value(&x, &s.Values[i]) {
+			refused++
+		}
+	}
+	x.to = len(d.values)
+	// An object that brings no values though nothing in it was refused says at
+	// least that the device is alive.
+	if whole && (x.to > x.from || refused == 0) {
+		d.usable = true
+		x.content = d.contentPrint(&x)
+		d.samples = append(d.samples, x)
+	}
+	return nil
+}
+
+// value takes one named number, and reports whether it was of use.
+func (d *Decoded) value(x *sample, v *codec.Value) bool {
+	f, ok := d.device.Kind.byName[string(v.Name)]
+	if !ok {
+		d.unknownField(string(v.Name))
+		return false
+	}
+	value := Value{Field: f, Number: v.Number}
+	value.Quality, value.Over = f.assess(v.Number)
+	for i := x.from; i < len(d.values); i++ {
+		if held := &d.values[i]; held.Field == f {
+			d.twice(held, value)
+			return true
+		}
+	}
+	d.values = append(d.values, value)
+	return true
+}
+
+// twice decides between two values of one field in one object: what is a
+// measurement comes before what is not, and of two the one nearer to danger.
+// Neither is trusted.
+func (d *Decoded) twice(held *Value, other Value) {
+	if held.Number == other.Number {
+		return
+	}
+	better := other.Quality != Bad
+	if (held.Quality != Bad) == better {
+		better = (other.Number > held.Number) == (held.Field.Danger != Low)
+	}
+	if better {
+		*held = other
+	}
+	held.Quality = max(held.Quality, Suspect)
+	d.reject(CodeDuplicateField, held.Field.Name, held.Field.Name+" stands twice in one object, with different values", "send each field once")
+}
+
+func (d *Decoded) unknownField(name string) {
+	if d.full() {
+		return
+	}
+	fields := d.device.Kind.Fields
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		names[i] = f.Name
+	}
+	d.reject(CodeUnknownField, clip(name), fmt.Sprintf("the kind %s has no field %q", d.device.Kind.ID, clip(name)), nearest(name, names))
+}
+
+// keepWorse decides between two values of one field: the one that is a
+// measurement, and of two the one nearer to danger. Neither is trusted.
+func (v *Value) keepWorse(o Value) {
+	low := v.Field.Danger == Low
+	if v.Quality == Bad && o.Quality != Bad || (v.Quality == Bad) == (o.Quality == Bad) && (o.Number > v.Number) != low {
+		*v = o
+	}
+	v.Quality = max(v.Quality, Suspect)
+}
+
+// assess says how far a number can be trusted as a value of the field.
+func (f *Field) assess(n float64) (q Quality, over bool) {
+	if slices.Contains(f.Sentinels, n) {
+		return Bad, false
+	}
+	if len(f.codes) > 0 {
+		if slices.Contains(f.codes, n) {
+			return Good, false
+		}
+		return Bad, false
+	}
+	low, high := f.Range[0], f.Range[1]
+	switch {
+	case low == high: // a kind made by hand, without ranges
+		return Good, false
+	case n < low:
+		over = f.Danger == Low || f.Danger == Both
+	case n > high:
+		over = f.Danger == High || f.Danger == Both
+	default:
+		return Good, false
+	}
+	if over {
+		return Suspect, true
+	}
+	return Bad, false
+}
+
+// full reports, and counts, that no more rejections of this message are listed.
+func (d *Decoded) full() bool {
+	if len(d.rejections) < maxRejections {
+		return false
+	}
+	d.more++
+	return true
+}
+
+func (d *Decoded) rejectError(e *codec.Error) {
+	detail := fmt.Sprintf("at byte %d: %s", e.Offset, e.Detail)
+	d.reject(e.Code, e.Field, detail, e.Hint)
+}
+
+// reject records why the message, or a field of it, is quarantined. What comes
+// from the message is copied, since rejections outlive it.
+func (d *Decoded) reject(code, field, detail, hint string) {
+	if d.full() {
+		return
+	}
+	d.rejections = append(d.rejections, Rejection{
+		Position: d.in.Position, Index: d.in.Index, Received: d.in.Received,
+		Source: strings.Clone(d.in.Source), Client: strings.Clone(d.in.Client), Topic: strings.Clone(d.in.Topic),
+		Code: code, Field: field, Detail: detail, Hint: hint,
+	})
+}
+
+// clip shortens a text from outside for a log or an answer.
+func clip(s string) string {
+	const most = 64
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
