@@ -1,0 +1,328 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+
+	"fengsui/devices"
+	"fengsui/ingest/journal"
+	"fengsui/rules/alarms"
+)
+
+// Value is the newest value of a point.
+type Value struct {
+	Site     string      `json:"site,omitempty"`
+	Device   string      `json:"device,omitempty"`
+	Field    string      `json:"field"`
+	Value    *float64    `json:"value"` // null: not a measurement
+	Quality  string      `json:"quality"`
+	Time     alarms.Time `json:"time"`
+	Received alarms.Time `json:"received"`
+}
+
+// values holds the newest value of every point; the latest wins. A tick closes
+// every quarter of a second: what changed in it goes to all consoles in one
+// frame, if its device has an open alarm. Who misses a tick catches up by the
+// number of the tick in which a point changed last.
+type values struct {
+	mu        sync.RWMutex
+	devices   map[string]*deviceValues // by "site/device"
+	max       int
+	grown     bool // a device is new since the last tick
+	tick      uint64
+	alarmed   []*deviceValues // devices of open alarms, worst first
+	frame     *frame          // what changed in tick-1; nil: nothing did
+	rejected  []devices.Rejection
+	rejectAt  int
+	rejectedN int
+}
+
+// deviceValues are the points of one device.
+type deviceValues struct {
+	site, device string
+	received     int64 // newest receive time, Unix ms
+	alarmed      bool
+	points       []pointValue
+}
+
+type pointValue struct {
+	field    string
+	number   float64
+	quality  devices.Quality
+	time     int64
+	received int64
+	tick     uint64 // in which it changed last
+}
+
+const (
+	// maxAlarmed is how many devices of open alarms every console gets values of.
+	maxAlarmed = 200
+	// rejectionsKept is how many rejections can be listed.
+	rejectionsKept = 1000
+	// readingsBack is how many entries of the readings log are read at the start,
+	// so that devices have values before they speak again.
+	readingsBack = 500
+)
+
+func newValues(maxDevices int) *values {
+	return &values{devices: map[string]*deviceValues{}, max: maxDevices, tick: 1, rejected: make([]devices.Rejection, rejectionsKept)}
+}
+
+// followReadings reads the newest entries and then follows the head. What it
+// misses while the log cannot be read is not made good: only the newest counts.
+func (h *Hub) followReadings(ctx context.Context) error {
+	from := uint64(1)
+	if last := h.o.Readings.Last().Seq; last > readingsBack {
+		from = last - readingsBack
+	}
+	for {
+		err := h.o.Readings.Read(ctx, from, func(r journal.Record) error {
+			from = r.Seq + 1
+			return h.values.take(r)
+		})
+		last, lost := lostUpTo(err)
+		if !lost || last < from {
+			return err
+		}
+		from = last + 1
+	}
+}
+
+// take reads one entry of the readings log; one that cannot be read is left out.
+func (v *values) take(r journal.Record) error {
+	entry, err := devices.DecodeReadings(r.Data)
+	if err != nil {
+		return fmt.Errorf("entry %d: %w", r.Seq, err)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for i := range entry.Readings {
+		v.reading(&entry.Readings[i])
+	}
+	for _, rejection := range entry.Rejections {
+		v.rejected[v.rejectAt] = rejection
+		v.rejectAt = (v.rejectAt + 1) % len(v.rejected)
+		v.rejectedN = min(v.rejectedN+1, len(v.rejected))
+	}
+	return nil
+}
+
+// reading takes the values of a reading that are newer than those held.
+func (v *values) reading(r *devices.Reading) {
+	d := v.device(r.Device)
+	if d == nil {
+		return
+	}
+	d.received = max(d.received, r.Received)
+	for i := range r.Values {
+		value := &r.Values[i]
+		p := d.point(value.Field.Name)
+		if p.tick > 0 && r.Time < p.time {
+			continue
+		}
+		p.number, p.quality, p.time, p.received, p.tick = value.Number, value.Quality, r.Time, r.Received, v.tick
+	}
+}
+
+func (v *values) device(of *devices.Device) *deviceValues {
+	key := of.Key()
+	d := v.devices[key]
+	if d == nil {
+		if len(v.devices) >= v.max {
+			return nil
+		}
+		d = &deviceValues{site: strings.Clone(of.Site.ID), device: strings.Clone(of.ID)}
+		v.devices[strings.Clone(key)] = d
+		v.grown = true
+	}
+	return d
+}
+
+func (d *deviceValues) point(field string) *pointValue {
+	for i := range d.points {
+		if d.points[i].field == field {
+			return &d.points[i]
+		}
+	}
+	d.points = append(d.points, pointValue{field: strings.Clone(field)})
+	return &d.points[len(d.points)-1]
+}
+
+// changed appends the points of the device that changed last after tick since
+// and not after tick until.
+func (d *deviceValues) changed(since, until uint64, out []Value) []Value {
+	for i := range d.points {
+		if p := &d.points[i]; p.tick > since && p.tick <= until {
+			v := p.value()
+			v.Site, v.Device = d.site, d.device
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+func (p *pointValue) value() Value {
+	v := Value{Field: p.field, Quality: p.quality.String(), Time: alarms.Time(p.time), Received: alarms.Time(p.received)}
+	if !math.IsNaN(p.number) && !math.IsInf(p.number, 0) {
+		n := p.number
+		v.Value = &n
+	}
+	return v
+}
+
+// publishValues closes a tick.
+func (h *Hub) publishValues() {
+	grown := h.values.takeGrown()
+	h.mu.Lock()
+	changed := h.present.changed || grown
+	h.present.changed = false
+	var worst []*standing
+	if changed {
+		worst = h.present.worstFirst()
+	}
+	h.mu.Unlock()
+	h.values.closeTick(changed, worst)
+	h.mu.RLock()
+	h.nudgeAll()
+	h.mu.RUnlock()
+}
+
+func (v *values) takeGrown() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	grown := v.grown
+	v.grown = false
+	return grown
+}
+
+// closeTick makes the frame of what changed.
+func (v *values) closeTick(changed bool, worst []*standing) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if changed {
+		v.setAlarmed(worst)
+	}
+	var out []Value
+	for _, d := range v.alarmed {
+		out = d.changed(v.tick-1, v.tick, out)
+	}
+	v.frame = valuesFrame(out)
+	v.tick++
+}
+
+// setAlarmed chooses the devices of the worst alarms. One that was not among
+// them before is shown with all its points, though they did not change now.
+func (v *values) setAlarmed(worst []*standing) {
+	before := v.alarmed
+	for _, d := range before {
+		d.alarmed = false
+	}
+	was := make(map[*deviceValues]bool, len(before))
+	for _, d := range before {
+		was[d] = true
+	}
+	v.alarmed = nil
+	for _, s := range worst {
+		d := v.devices[s.Site+"/"+s.Device]
+		if d == nil || d.alarmed {
+			continue
+		}
+		d.alarmed = true
+		v.alarmed = append(v.alarmed, d)
+		if !was[d] {
+			for i := range d.points {
+				d.points[i].tick = v.tick
+			}
+		}
+		if len(v.alarmed) == maxAlarmed {
+			return
+		}
+	}
+}
+
+func valuesFrame(out []Value) *frame {
+	if len(out) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(map[string][]Value{"v": out})
+	if err != nil {
+		return nil // not reached: a Value holds nothing JSON cannot say
+	}
+	return &frame{text: text}
+}
+
+// news is what changed after a tick among the devices of open alarms and those
+// watched: frames to send, and the tick they reach.
+func (v *values) news(since uint64, watch []string) (frames []*frame, now uint64) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	now = v.tick - 1
+	if since == now {
+		return nil, now
+	}
+	var own []Value
+	if since+1 == now {
+		if v.frame != nil {
+			frames = append(frames, v.frame)
+		}
+	} else {
+		for _, d := range v.alarmed {
+			own = d.changed(since, now, own)
+		}
+	}
+	for _, key := range watch {
+		if d := v.devices[key]; d != nil && !d.alarmed {
+			own = d.changed(since, now, own)
+		}
+	}
+	if f := valuesFrame(own); f != nil {
+		frames = append(frames, f)
+	}
+	return frames, now
+}
+
+// all is every point of the devices named, for who begins to watch them.
+func (v *values) all(watch []string) *frame {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	var out []Value
+	for _, key := range watch {
+		if d := v.devices[key]; d != nil {
+			out = d.changed(0, v.tick, out)
+		}
+	}
+	return valuesFrame(out)
+}
+
+// latest is the newest values of a device.
+func (v *values) latest(key string) (list []Value, received int64) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	list = []Value{}
+	d := v.devices[key]
+	if d == nil {
+		return list, 0
+	}
+	for i := range d.points {
+		list = append(list, d.points[i].value())
+	}
+	return list, d.received
+}
+
+// Rejections are the newest that were read from the readings log, newest first.
+func (v *values) Rejections(limit int, wanted func(*devices.Rejection) bool) []devices.Rejection {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	var list []devices.Rejection
+	for back := 1; back <= v.rejectedN && len(list) < limit; back++ {
+		r := v.rejected[(v.rejectAt-back+len(v.rejected))%len(v.rejected)]
+		if wanted(&r) {
+			list = append(list, r)
+		}
+	}
+	return list
+}

@@ -1,0 +1,406 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"fengsui/devices"
+	"fengsui/rules"
+	"fengsui/rules/alarms"
+)
+
+// Directory knows what is registered and what is connected.
+type Directory interface {
+	// Registry is the one in force now.
+	Registry() *devices.Registry
+	// Presence says whether a device is connected and when it spoke last; zero:
+	// not in the time that is remembered.
+	Presence(d *devices.Device) (online bool, lastSeen time.Time)
+}
+
+// History gives the past of a point: the least and the greatest value of about
+// n intervals, NaN where there is a gap.
+type History interface {
+	Query(ctx context.Context, site, device, field string, from, to time.Time, n int) ([]Sample, error)
+}
+
+// Sample is a value at a time.
+type Sample struct {
+	Time  time.Time
+	Value float64
+}
+
+// Refused is a connection that the intake did not let in.
+type Refused struct {
+	Time    alarms.Time `json:"time"` // of the last attempt
+	Source  string      `json:"source"`
+	Address string      `json:"address"`
+	Client  string      `json:"client"`
+	User    string      `json:"user"`
+	Reason  string      `json:"reason"`
+	Count   int         `json:"count"` // attempts in a row
+}
+
+// Quarantine gives the newest rejections, newest first.
+type Quarantine interface {
+	Rejections(limit int, wanted func(*devices.Rejection) bool) []devices.Rejection
+}
+
+// Door gives the newest connections refused, newest first.
+type Door interface {
+	Refused(limit int) []Refused
+}
+
+func (s *Server) listAlarms(w http.ResponseWriter, r *http.Request, _ Identity) error {
+	q, err := readAlarmQuery(r)
+	if err != nil {
+		return err
+	}
+	if !s.hub.Loaded() {
+		return problem(http.StatusServiceUnavailable, "starting", "%v", errNotLoaded)
+	}
+	list, next, err := s.hub.pick(q)
+	if err != nil {
+		return err
+	}
+	out := struct {
+		Alarms []json.RawMessage `json:"alarms"`
+		Next   string            `json:"next"`
+	}{make([]json.RawMessage, len(list)), next}
+	for i, a := range list {
+		out.Alarms[i] = a.json
+	}
+	answer(w, http.StatusOK, out)
+	return nil
+}
+
+func noAlarm(id string) error {
+	return problem(http.StatusNotFound, "not_found", "no alarm has the id %.80q", id)
+}
+
+func (s *Server) oneAlarm(w http.ResponseWriter, r *http.Request, _ Identity) error {
+	a, ok := s.hub.alarm(r.PathValue("id"))
+	if !ok {
+		return noAlarm(r.PathValue("id"))
+	}
+	answer(w, http.StatusOK, a.json)
+	return nil
+}
+
+func (s *Server) timeline(w http.ResponseWriter, r *http.Request, _ Identity) error {
+	id := r.PathValue("id")
+	a, ok := s.hub.alarm(id)
+	if !ok {
+		return noAlarm(id)
+	}
+	events, err := s.hub.timeline(r.Context(), a)
+	if err != nil {
+		return err
+	}
+	answer(w, http.StatusOK, map[string][]json.RawMessage{"events": events})
+	return nil
+}
+
+func (s *Server) listConsoles(w http.ResponseWriter, _ *http.Request, _ Identity) error {
+	answer(w, http.StatusOK, map[string][]Console{"consoles": s.hub.Consoles()})
+	return nil
+}
+
+// siteView is a site as the console shows it.
+type siteView struct {
+	ID        string            `json:"id"`
+	Name      devices.Text      `json:"name"`
+	Area      string            `json:"area"`
+	Contacts  []devices.Contact `json:"contacts"`
+	Schematic bool              `json:"schematic"`
+	Devices   int               `json:"devices"`
+	Online    int               `json:"online"`
+	Open      LevelCounts       `json:"open"`
+	Level     rules.Level       `json:"level"`
+}
+
+func (s *Server) listSites(w http.ResponseWriter, _ *http.Request, _ Identity) error {
+	registry, worst := s.o.Directory.Registry(), s.hub.worst()
+	list := []siteView{}
+	for site := range registry.Sites() {
+		v := siteView{
+			ID: site.ID, Name: site.Name, Area: site.Area, Contacts: site.Contacts,
+			Schematic: s.hasSchematic(site.ID), Open: worst.site[site.ID], Level: worst.level[site.ID],
+		}
+		if v.Contacts == nil {
+			v.Contacts = noContacts
+		}
+		for d := range registry.DevicesOf(site.ID) {
+			v.Devices++
+			if online, _ := s.o.Directory.Presence(d); online {
+				v.Online++
+			}
+		}
+		list = append(list, v)
+	}
+	answer(w, http.StatusOK, map[string][]siteView{"sites": list})
+	return nil
+}
+
+func schematicName(site string) string { return site + ".svg" }
+
+func (s *Server) hasSchematic(site string) bool {
+	if s.o.Schematics == nil {
+		return false
+	}
+	_, err := fs.Stat(s.o.Schematics, schematicName(site))
+	return err == nil
+}
+
+// maxSchematic is the largest drawing served.
+const maxSchematic = 4 << 20
+
+// schematic serves the drawing of a site as it is. It is somebody's file: opened
+// by itself it may run nothing, and the page must clean it before use.
+func (s *Server) schematic(w http.ResponseWriter, r *http.Request, _ Identity) error {
+	site := r.PathValue("site")
+	if devices.CheckSiteID(site) != nil || !s.hasSchematic(site) {
+		return problem(http.StatusNotFound, "not_found", "there is no drawing of site %.64q", site)
+	}
+	f, err := s.o.Schematics.Open(schematicName(site))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	svg, err := io.ReadAll(io.LimitReader(f, maxSchematic+1))
+	if err != nil {
+		return err
+	}
+	if len(svg) > maxSchematic {
+		return problem(http.StatusNotFound, "too_large", "the drawing of site %s has more than %d bytes", site, maxSchematic)
+	}
+	w.Header().Set("Content-Type", "image/svg+xml")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+	_, _ = w.Write(svg)
+	return nil
+}
+
+// kindView is a kind of device as the console needs it: words and units.
+type kindView struct {
+	ID       string       `json:"id"`
+	Name     devices.Text `json:"name"`
+	Interval float64      `json:"interval_seconds"`
+	Fields   []fieldView  `json:"fields"`
+}
+
+type fieldView struct {
+	Name   string                  `json:"name"`
+	Title  devices.Text            `json:"title"`
+	Unit   string                  `json:"unit"`
+	Range  [2]float64              `json:"range"`
+	Danger devices.Direction       `json:"danger"`
+	States map[string]devices.Text `json:"states"`
+}
+
+func (s *Server) listKinds(w http.ResponseWriter, _ *http.Request, _ Identity) error {
+	list := []kindView{}
+	for kind := range s.o.Directory.Registry().Kinds() {
+		v := kindView{ID: kind.ID, Name: kind.Name, Interval: kind.Interval.Seconds(), Fields: []fieldView{}}
+		for _, f := range kind.Fields {
+			states := f.States
+			if states == nil {
+				states = map[string]devices.Text{}
+			}
+			v.Fields = append(v.Fields, fieldView{f.Name, f.Title, f.Unit, f.Range, f.Danger, states})
+		}
+		list = append(list, v)
+	}
+	answer(w, http.StatusOK, map[string][]kindView{"kinds": list})
+	return nil
+}
+
+// deviceView is a device as the console shows it.
+type deviceView struct {
+	ID       string        `json:"id"`
+	Site     string        `json:"site"`
+	Area     string        `json:"area"`
+	Kind     string        `json:"kind"`
+	Name     devices.Text  `json:"name"`
+	State    devices.State `json:"state"`
+	Online   bool          `json:"online"`
+	LastSeen alarms.Time   `json:"last_seen"`
+	Interval float64       `json:"interval_seconds"`
+	Silence  float64       `json:"silence_seconds"`
+	Level    rules.Level   `json:"level"`
+	Values   []Value       `json:"values"`
+}
+
+func (s *Server) view(d *devices.Device, level rules.Level) deviceView {
+	v := deviceView{
+		ID: d.ID, Site: d.Site.ID, Area: d.Site.Area, Kind: d.Kind.ID, Name: d.Name, State: d.State,
+		Interval: d.ExpectedInterval().Seconds(), Silence: d.SilenceLimit().Seconds(), Level: level,
+	}
+	var seen time.Time
+	var received int64
+	v.Online, seen = s.o.Directory.Presence(d)
+	v.Values, received = s.hub.values.latest(d.Key())
+	if !seen.IsZero() {
+		received = max(received, seen.UnixMilli())
+	}
+	v.LastSeen = alarms.Time(received)
+	return v
+}
+
+func (s *Server) listDevices(w http.ResponseWriter, r *http.Request, _ Identity) error {
+	q, err := readDeviceQuery(r)
+	if err != nil {
+		return err
+	}
+	worst := s.hub.worst()
+	online := func(d *devices.Device) bool { online, _ := s.o.Directory.Presence(d); return online }
+	level := func(d *devices.Device) rules.Level { return worst.device[d.Key()] }
+	list, next := q.pick(slices.Collect(s.o.Directory.Registry().Devices()), online, level)
+	views := make([]deviceView, len(list))
+	for i, d := range list {
+		views[i] = s.view(d, level(d))
+	}
+	answer(w, http.StatusOK, struct {
+		Devices []deviceView `json:"devices"`
+		Next    string       `json:"next"`
+	}{views, next})
+	return nil
+}
+
+func (s *Server) device(r *http.Request) (*devices.Device, error) {
+	d, ok := s.o.Directory.Registry().Device(r.PathValue("site"), r.PathValue("device"))
+	if !ok {
+		return nil, problem(http.StatusNotFound, "not_found", "no device %.64q is registered at site %.64q", r.PathValue("device"), r.PathValue("site"))
+	}
+	return d, nil
+}
+
+func (s *Server) oneDevice(w http.ResponseWriter, r *http.Request, _ Identity) error {
+	d, err := s.device(r)
+	if err != nil {
+		return err
+	}
+	answer(w, http.StatusOK, s.view(d, s.hub.worst().device[d.Key()]))
+	return nil
+}
+
+// onboarding shows an installer what of a device arrives, and why the rest does
+// not.
+func (s *Server) onboarding(w http.ResponseWriter, r *http.Request, _ Identity) error {
+	d, err := s.device(r)
+	if err != nil {
+		return err
+	}
+	answer(w, http.StatusOK, struct {
+		Device     deviceView      `json:"device"`
+		Quarantine []rejectionView `json:"quarantine"`
+	}{s.view(d, s.hub.worst().device[d.Key()]), s.rejections(20, d.Site.ID, d.ID)})
+	return nil
+}
+
+const (
+	pointsDefault = 600
+	pointsMost    = 5000
+	readingsBackT = 30 * time.Minute
+)
+
+// readings is the past of one point.
+func (s *Server) readings(w http.ResponseWriter, r *http.Request, _ Identity) error {
+	d, err := s.device(r)
+	if err != nil {
+		return err
+	}
+	q := newQuery(r, "field", "from", "to", "points")
+	to := q.time("to", s.o.Hub.Now())
+	from := q.time("from", to.Add(-readingsBackT))
+	n := q.number("points", pointsDefault, 2, pointsMost)
+	f, ok := d.Kind.Field(q.text("field"))
+	if !ok {
+		q.fail("field", "%.64q is no field of %s", q.text("field"), d.Kind.ID)
+	}
+	if !from.Before(to) {
+		q.fail("from", "must be before to")
+	}
+	if q.err != nil {
+		return q.err
+	}
+	if s.o.History == nil {
+		return problem(http.StatusNotFound, "no_history", "this gateway keeps no history; configure InfluxDB")
+	}
+	samples, err := s.o.History.Query(r.Context(), d.Site.ID, d.ID, f.Name, from, to, n)
+	if err != nil {
+		return errors.Join(problem(http.StatusServiceUnavailable, "no_history", "the history does not answer now"), err)
+	}
+	answer(w, http.StatusOK, readingsView{f.Name, f.Unit, alarms.Time(from.UnixMilli()), alarms.Time(to.UnixMilli()), points(samples)})
+	return nil
+}
+
+type readingsView struct {
+	Field  string      `json:"field"`
+	Unit   string      `json:"unit"`
+	From   alarms.Time `json:"from"`
+	To     alarms.Time `json:"to"`
+	Points [][2]any    `json:"points"`
+}
+
+func points(samples []Sample) [][2]any {
+	list := make([][2]any, len(samples))
+	for i, p := range samples {
+		list[i][0] = alarms.Time(p.Time.UnixMilli())
+		if p.Value == p.Value { // not NaN, which is a gap
+			list[i][1] = p.Value
+		}
+	}
+	return list
+}
+
+// rejectionView is a rejection with its time.
+type rejectionView struct {
+	Received alarms.Time `json:"received"`
+	devices.Rejection
+}
+
+func (s *Server) rejections(limit int, site, device string) []rejectionView {
+	prefix := "v1/" + site + "/"
+	list := []rejectionView{}
+	for _, r := range s.o.Quarantine.Rejections(limit, func(r *devices.Rejection) bool {
+		return (site == "" || strings.HasPrefix(r.Topic, prefix)) && (device == "" || strings.HasPrefix(r.Topic, prefix+device+"/"))
+	}) {
+		list = append(list, rejectionView{alarms.Time(r.Received), r})
+	}
+	return list
+}
+
+func (s *Server) listQuarantine(w http.ResponseWriter, r *http.Request, _ Identity) error {
+	q := newQuery(r, "site", "device", "limit")
+	site, device := q.text("site"), q.text("device")
+	limit := q.number("limit", listDefault, 1, listMost)
+	if device != "" && site == "" {
+		q.fail("device", "say at which site")
+	}
+	if q.err != nil {
+		return q.err
+	}
+	answer(w, http.StatusOK, map[string][]rejectionView{"quarantine": s.rejections(limit, site, device)})
+	return nil
+}
+
+func (s *Server) listRefused(w http.ResponseWriter, r *http.Request, _ Identity) error {
+	q := newQuery(r, "limit")
+	limit := q.number("limit", listDefault, 1, listMost)
+	if q.err != nil {
+		return q.err
+	}
+	list := []Refused{}
+	if s.o.Door != nil {
+		list = append(list, s.o.Door.Refused(limit)...)
+	}
+	answer(w, http.StatusOK, map[string][]Refused{"refused": list})
+	return nil
+}
