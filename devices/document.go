@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -36,7 +37,7 @@ func ReadDocument(name string, data []byte, dst any) (*Document, error) {
 		return d, fmt.Errorf("%s:1:1: the file is empty", name)
 	}
 	body := file.Docs[0].Body
-	if err := errors.Join(d.unknownKeys(body, reflect.TypeOf(dst))...); err != nil {
+	if err := errors.Join(d.mistakes(body, reflect.TypeOf(dst))...); err != nil {
 		return d, err
 	}
 	if err := yaml.NodeToValue(body, dst); err != nil {
@@ -50,7 +51,7 @@ func ReadDocument(name string, data []byte, dst any) (*Document, error) {
 func (d *Document) Errorf(path, format string, args ...any) error {
 	for p := path; p != ""; p = parent(p) {
 		if node := d.node(p); node != nil {
-			return d.errorAt(node.GetToken(), format, args...)
+			return d.errorAt(begin(node), format, args...)
 		}
 	}
 	return fmt.Errorf("%s:1:1: %s", d.name, fmt.Sprintf(format, args...))
@@ -66,6 +67,20 @@ func (d *Document) node(path string) ast.Node {
 		return nil
 	}
 	return node
+}
+
+// begin is the first token of a node; that of a block mapping is its first key,
+// not, as the parser has it, the colon behind it.
+func begin(node ast.Node) *token.Token {
+	switch n := node.(type) {
+	case *ast.MappingNode:
+		if !n.IsFlowStyle && len(n.Values) > 0 {
+			return n.Values[0].Key.GetToken()
+		}
+	case *ast.MappingValueNode:
+		return n.Key.GetToken()
+	}
+	return node.GetToken()
 }
 
 // parent cuts the last step off a path; "" above the root.
@@ -95,21 +110,25 @@ func placed(name string, err error) error {
 	return d.errorAt(at.GetToken(), "%s", message)
 }
 
-// unknownKeys finds the keys below node that t has no place for.
-func (d *Document) unknownKeys(node ast.Node, t reflect.Type) []error {
+// mistakes finds what lies below node and would not fit into t: keys it does not
+// have, and durations that are none, for which the YAML package knows no place.
+func (d *Document) mistakes(node ast.Node, t reflect.Type) []error {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
+	if t == reflect.TypeFor[time.Duration]() || t == reflect.TypeFor[Duration]() {
+		return d.badDuration(node)
+	}
 	switch n := node.(type) {
 	case *ast.AnchorNode:
-		return d.unknownKeys(n.Value, t)
+		return d.mistakes(n.Value, t)
 	case *ast.SequenceNode:
 		if t.Kind() != reflect.Slice && t.Kind() != reflect.Array {
 			return nil
 		}
 		var errs []error
 		for _, v := range n.Values {
-			errs = append(errs, d.unknownKeys(v, t.Elem())...)
+			errs = append(errs, d.mistakes(v, t.Elem())...)
 		}
 		return errs
 	case *ast.MappingNode:
@@ -126,7 +145,7 @@ func (d *Document) unknownKeys(node ast.Node, t reflect.Type) []error {
 
 func (d *Document) unknownKey(pair *ast.MappingValueNode, t reflect.Type) []error {
 	if t.Kind() == reflect.Map {
-		return d.unknownKeys(pair.Value, t.Elem())
+		return d.mistakes(pair.Value, t.Elem())
 	}
 	if t.Kind() != reflect.Struct || pair.Key.Type() == ast.MergeKeyType {
 		return nil
@@ -134,7 +153,7 @@ func (d *Document) unknownKey(pair *ast.MappingValueNode, t reflect.Type) []erro
 	keys := keysOf(t)
 	key := pair.Key.GetToken().Value
 	if inner, ok := keys[key]; ok {
-		return d.unknownKeys(pair.Value, inner)
+		return d.mistakes(pair.Value, inner)
 	}
 	names := make([]string, 0, len(keys))
 	for name := range keys {
@@ -145,6 +164,14 @@ func (d *Document) unknownKey(pair *ast.MappingValueNode, t reflect.Type) []erro
 		return []error{d.errorAt(pair.Key.GetToken(), "unknown key %q, did you mean %q?", key, near)}
 	}
 	return []error{d.errorAt(pair.Key.GetToken(), "unknown key %q, want one of: %s", key, strings.Join(names, ", "))}
+}
+
+func (d *Document) badDuration(node ast.Node) []error {
+	t := node.GetToken()
+	if _, err := time.ParseDuration(t.Value); err != nil && node.Type() != ast.AliasType {
+		return []error{d.errorAt(t, "duration %q: want a number with its unit, e.g. 30s, 10m or 1h30m", t.Value)}
+	}
+	return nil
 }
 
 // keysOf lists what a struct reads from YAML: key → type.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -161,22 +162,47 @@ func TestSilenceIsABrokenConnectionWithALastWill(t *testing.T) {
 	}
 }
 
-func TestFleetSurvivesTheBroker(t *testing.T) {
-	broker, addr, stopBroker := startBroker(t, "127.0.0.1:0")
+func TestNothingIsLostWhenTheBrokerEndsAndComesBack(t *testing.T) {
+	first, addr, stopBroker := startBroker(t, "127.0.0.1:0")
 	fleet := newTestFleet(t, addr)
 	stop := run(t, fleet)
-	receive(t, broker.publishes, "message before the broker ends")
+	seqs := map[string][]uint64{}
+	for range 4 * len(fleet.County.Devices()) {
+		note(t, seqs, receive(t, first.publishes, "message before the broker ends"))
+	}
 	stopBroker()
-	before := fleet.Stats().Connected
 
-	broker, _, _ = startBroker(t, addr)
-	for fleet.Stats().Connected == before {
-		receive(t, broker.publishes, "message after the broker came back")
+	second, _, _ := startBroker(t, addr)
+	back := map[string]bool{}
+	for len(back) < len(fleet.County.Devices()) {
+		p := receive(t, second.publishes, "message after the broker came back")
+		note(t, seqs, p)
+		back[p.TopicName] = true
 	}
 	stop()
-	if s := fleet.Stats(); s.Dropped != 0 {
-		t.Errorf("%+v: messages were dropped although the broker was away for a moment only", s)
+	for _, broker := range []*heard{first, second} {
+		for len(broker.publishes) > 0 {
+			note(t, seqs, <-broker.publishes)
+		}
 	}
+	if s := fleet.Stats(); s.Dropped != 0 || s.Acknowledged != s.Published {
+		t.Errorf("%+v; want everything acknowledged, nothing dropped", s)
+	}
+	for topic, all := range seqs {
+		slices.Sort(all)
+		for i, seq := range slices.Compact(all) {
+			if seq != 1+uint64(i) {
+				t.Errorf("%s: message %d is missing", topic, 1+i)
+				break
+			}
+		}
+	}
+}
+
+// note adds the sequence number of a message.
+func note(t *testing.T, seqs map[string][]uint64, p packets.Packet) {
+	all, _ := decode(t, p.Payload)
+	seqs[p.TopicName] = append(seqs[p.TopicName], all[0].Seq)
 }
 
 func TestFleetWaitsForABrokerThatIsNotThereYet(t *testing.T) {

@@ -128,7 +128,8 @@ func (l *line) connectAndServe(ctx context.Context) error {
 	if l.device != nil {
 		client.Publish(statusTopic(l.device), 1, false, "online")
 	}
-	l.resend(client)
+	//l.resend(client)
+	l.flight = nil
 	for {
 		select {
 		case m := <-l.queue:
