@@ -71,9 +71,11 @@ func (l Level) Rank() int {
 // nothing: the receiver compares it with what it holds.
 type Change struct {
 	Rule   *Rule
-	Device *devices.Device // nil for alarms of the gateway itself (a lost source)
+	Device *devices.Device // nil for a site as a whole and for the gateway itself (a lost source)
 	Field  *devices.Field  // nil where the rule is about the device as a whole
+	Site   *devices.Site   // only where the rule is about a site as a whole
 	Source string          // for a lost source: its name
+	Reason string          // for a lost source: why, in words
 
 	Level Level
 	// The reading that led to the level; zero for silence.

@@ -1,6 +1,11 @@
 package rules
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 
 	"fengsui/devices"
@@ -13,6 +18,14 @@ type Basis struct {
 	Status string `yaml:"status" json:"status"` // verified, unverified, platform_default, site_document
 }
 
+// What a basis may be.
+const (
+	Verified        = "verified"         // the number was read in the named text
+	Unverified      = "unverified"       // the named text is believed to say so
+	PlatformDefault = "platform_default" // no text claims it
+	SiteDocument    = "site_document"    // a design value of the site
+)
+
 // Limit is a number, or a design value of the site or device times Factor plus
 // Offset. A rule whose parameter is missing is not armed at that point.
 type Limit struct {
@@ -22,10 +35,12 @@ type Limit struct {
 	Offset float64 `yaml:"offset,omitempty"`
 }
 
-// Step is one level of a rule's ladder.
+// Step is one level of a rule's ladder: reached at its limit and beyond, or,
+// for fields that hold a state, at the numbers listed in Is.
 type Step struct {
 	Level Level         `yaml:"level"`
 	Limit Limit         `yaml:"limit"`
+	Is    []float64     `yaml:"is,omitempty"`
 	For   time.Duration `yaml:"for,omitempty"` // in event time; must hold this long before the level is reached
 }
 
@@ -40,6 +55,9 @@ type Clear struct {
 
 // Rule says at which values of a field a device of a kind is how dangerous.
 // It is data: configs/rules/*.yaml.
+//
+// A rule that a file gives for several fields is one Rule for each, with the
+// same ID.
 type Rule struct {
 	ID      string            `yaml:"id"`
 	Kind    string            `yaml:"kind"`
@@ -47,9 +65,44 @@ type Rule struct {
 	Title   devices.Text      `yaml:"title"`
 	Advice  devices.Text      `yaml:"advice"`
 	Basis   Basis             `yaml:"basis"`
-	Worse   devices.Direction `yaml:"worse"` // high or low
+	Worse   devices.Direction `yaml:"worse"` // high or low; empty where the steps list states
 	Steps   []Step            `yaml:"steps"`
+	Hold    []float64         `yaml:"hold,omitempty"` // states that say nothing: whatever the level is, it stays
 	Clear   Clear             `yaml:"clear"`
 	Latch   bool              `yaml:"latch,omitempty"` // stays until a person resets it
 	Version string            `yaml:"-"`               // hash of the rule's own text
+}
+
+// maxSteps is the height of a ladder: blue, yellow, orange, red.
+const maxSteps = 4
+
+// seal gives the rule its version.
+func (r *Rule) seal() *Rule {
+	text, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // numbers that JSON cannot say do not pass validation
+	}
+	sum := sha256.Sum256(text)
+	r.Version = hex.EncodeToString(sum[:4])
+	return r
+}
+
+// Words in the names of fields that trip on their first sample, always: no `for`
+// and no second sample stands between a leak, a flame or a detector's own word
+// and the people who must know.
+var atOnceWords = []string{
+	"gas", "lel", "lelm", "o2", "smoke", "spark", "leak", "arc", "vapour",
+	"co", "h2s", "nh3", "cl2", "so2", "no2", "hcl", "phosgene", "benzene", "co2",
+}
+
+func tripsAtOnce(field string) bool {
+	if field == "detector_state" {
+		return true
+	}
+	for word := range strings.SplitSeq(field, "_") {
+		if slices.Contains(atOnceWords, word) {
+			return true
+		}
+	}
+	return false
 }

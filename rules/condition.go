@@ -1,0 +1,124 @@
+package rules
+
+import (
+	"math"
+
+	"fengsui/devices"
+)
+
+// condition is what a rule asks of a point: an automaton over the point's
+// samples. It sees them in the order of their event times, whatever the order
+// they arrived in, and never the wall clock. All it remembers is in the state,
+// so that a state can be copied, kept and continued after a late sample.
+type condition interface {
+	// step takes the next sample; first it passes the time up to it.
+	step(s *state, x *sample)
+	// pass lets event time go on to t without a sample: the last value holds.
+	pass(s *state, t int64)
+}
+
+// never is the event time of what does not happen.
+const never = math.MaxInt64
+
+// state is where a condition stands after some samples.
+type state struct {
+	at   int64  // event time of the last sample taken, or of the last change by time alone
+	due  int64  // event time at which time alone changes the level; never if it does not
+	last sample // the last that was judged
+
+	on     uint8           // steps reached, one bit each
+	beyond uint8           // steps whose limit the last judged sample was beyond
+	better uint8           // steps whose clear limit it was better than
+	run    uint8           // bad values in a row
+	since  [maxSteps]int64 // since when the wait to reach a step, or to leave it, has run
+
+	level Level
+	doubt bool    // not yet confirmed: see Change.Unverified
+	limit float64 // of the level
+	cause sample  // what led to it
+}
+
+// fresh is the state before any sample.
+func fresh() state {
+	s := state{at: math.MinInt64, due: never}
+	for i := range s.since {
+		s.since[i] = never
+	}
+	return s
+}
+
+// backfill says that the level is decided by history.
+func (s *state) backfill() bool { return s.cause.flags&sampleBackfill != 0 }
+
+// shown is what others were told of a state; they are told again when it differs.
+type shown struct {
+	level    Level
+	doubt    bool
+	backfill bool
+}
+
+func (s *state) shown() shown {
+	if s.level == Normal {
+		return shown{}
+	}
+	return shown{level: s.level, doubt: s.doubt, backfill: s.backfill()}
+}
+
+// sample is one value of a point.
+type sample struct {
+	time, received int64 // event time and receive time, Unix ms
+	number         float64
+	seq            uint32 // the low half of the device's counter, 0 where it has none
+	flags          sampleFlags
+}
+
+type sampleFlags uint8
+
+const (
+	sampleSuspect sampleFlags = 1 << iota
+	sampleBad
+	sampleOver
+	sampleBackfill
+)
+
+func newSample(r *devices.Reading, v *devices.Value) sample {
+	x := sample{time: r.Time, received: r.Received, number: v.Number, seq: uint32(r.Seq)}
+	switch v.Quality {
+	case devices.Suspect:
+		x.flags |= sampleSuspect
+	case devices.Bad:
+		x.flags |= sampleBad
+	}
+	if v.Over {
+		x.flags |= sampleOver
+	}
+	if r.Flags&devices.Backfill != 0 {
+		x.flags |= sampleBackfill
+	}
+	return x
+}
+
+func (x *sample) is(f sampleFlags) bool { return x.flags&f != 0 }
+
+// judged says whether rules look at the sample. What is beyond the range on the
+// dangerous side is, however bad its quality.
+func (x *sample) judged() bool { return x.flags&(sampleBad|sampleOver) != sampleBad }
+
+func (x *sample) quality() devices.Quality {
+	switch {
+	case x.is(sampleBad):
+		return devices.Bad
+	case x.is(sampleSuspect):
+		return devices.Suspect
+	}
+	return devices.Good
+}
+
+// before orders samples by event time, at the same moment by the device's
+// counter. Where both are the same, the one that arrived first comes first.
+func (x *sample) before(y *sample) bool {
+	if x.time != y.time {
+		return x.time < y.time
+	}
+	return x.seq != 0 && y.seq != 0 && int32(x.seq-y.seq) < 0
+}

@@ -1,0 +1,236 @@
+package rules
+
+import (
+	"iter"
+	"slices"
+
+	"fengsui/devices"
+)
+
+// Registry is what the engine wants to know of the devices: all of them, in an
+// order that is always the same.
+type Registry interface {
+	Devices() iter.Seq[*devices.Device]
+}
+
+// EngineOptions is what an engine judges: these devices by these rules.
+type EngineOptions struct {
+	Registry Registry
+	Rules    []*Rule
+}
+
+// Engine judges readings. All time is the judge's clock, Unix ms, handed in and
+// never running backwards; one goroutine uses it. Every method that may change a
+// level appends the changes to out and returns it.
+type Engine struct {
+	options  EngineOptions
+	builtin  builtin
+	devices  []*device // in the registry's order
+	pointers map[*devices.Device]*device
+	keys     map[string]*device
+	sites    []*site
+	sources  map[string]*source
+	any      source // up while at least one source is: the clock of those never heard
+
+	waits    timers // of rules: `for` and `clear.for`
+	absences timers // of devices and sites
+
+	now, before int64 // the clock, and its step before the last
+
+	armed   int
+	unarmed []Unarmed
+}
+
+// device is a device with its points and its presence.
+type device struct {
+	*devices.Device
+	order    int64
+	points   []*point
+	expect   int     // index of the point the next value is probably for
+	clock    *sample // the reading that showed its clock to be wrong; nil while it is right
+	site     *site
+	presence presence
+	timer    timer
+}
+
+// NewEngine arms the rules at the registry's devices. Nothing was heard yet and
+// no source is up.
+func NewEngine(o EngineOptions) *Engine {
+	e := &Engine{builtin: newBuiltin(), sources: map[string]*source{}}
+	e.arm(o, nil)
+	return e
+}
+
+// Advance moves the clock to now and fires every timer that is due, in deadline
+// order. Call it before whatever else happened at now.
+//
+// After a step longer than a judge at work ever takes, devices are given the
+// benefit of the doubt until the next call: the entry at hand may be the one
+// that says the gateway was off.
+func (e *Engine) Advance(now int64, out []Change) []Change {
+	deaf := now-e.now > beat
+	if now > e.now {
+		e.before, e.now = e.now, now
+	}
+	for {
+		t := e.waits.next()
+		if !deaf {
+			t = e.next()
+		}
+		if t == nil || t.at > now {
+			return out
+		}
+		out = t.owner.ring(e, t.at, out)
+	}
+}
+
+// next is the timer that rings next.
+func (e *Engine) next() *timer {
+	t := e.waits.next()
+	if a := e.absences.next(); t == nil || a != nil && sooner(a, t) {
+		return a
+	}
+	return t
+}
+
+// NextDeadline is when the next timer is due, and whether there is one.
+func (e *Engine) NextDeadline() (int64, bool) {
+	if t := e.next(); t != nil {
+		return t.at, true
+	}
+	return 0, false
+}
+
+// Judge takes a reading. It says nothing of presence: see Spoke.
+func (e *Engine) Judge(r *devices.Reading, now int64, out []Change) []Change {
+	if !r.Judged() {
+		return out
+	}
+	d := e.find(r.Device)
+	if d == nil {
+		return out
+	}
+	out = d.checkClock(e, r, out)
+	for i := range r.Values {
+		v := &r.Values[i]
+		p := d.point(v.Field)
+		if p == nil && r.Device != d.Device {
+			p = d.pointByName(v.Field.Name) // its field, too, is the old registry's
+		}
+		if p == nil {
+			if v.Quality != devices.Bad && !v.Over {
+				continue
+			}
+			p = d.unruled(e, v.Field)
+		}
+		out = p.take(e, newSample(r, v), out)
+	}
+	return out
+}
+
+// find is the engine's side of a device; nil if it is not judged. A reading
+// decoded before the registry changed still names the device of the old one.
+func (e *Engine) find(d *devices.Device) *device {
+	if x := e.pointers[d]; x != nil {
+		return x
+	}
+	if d == nil {
+		return nil
+	}
+	return e.keys[d.Key()]
+}
+
+// point finds the point of a field. Values mostly come in the same order.
+func (d *device) point(f *devices.Field) *point {
+	for range d.points {
+		if d.expect >= len(d.points) {
+			d.expect = 0
+		}
+		p := d.points[d.expect]
+		d.expect++
+		if p.field == f {
+			return p
+		}
+	}
+	return nil
+}
+
+func (d *device) pointByName(name string) *point {
+	for _, p := range d.points {
+		if p.field.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// unruled makes a point of a field that no rule watches, for its sensor's faults.
+func (d *device) unruled(e *Engine, f *devices.Field) *point {
+	if own, ok := d.Kind.Field(f.Name); ok {
+		f = own
+	}
+	p := newPoint(d, f)
+	p.add(e.builtin.sensorFault, sensor{}, sensorPrint)
+	d.points = append(d.points, p)
+	return p
+}
+
+// checkClock raises and clears the built-in rule clock_fault.
+func (d *device) checkClock(e *Engine, r *devices.Reading, out []Change) []Change {
+	wrong := r.Flags&devices.ClockSuspect != 0
+	if wrong == (d.clock != nil) || !wrong && r.Flags&devices.History != 0 {
+		return out
+	}
+	x := sample{time: r.Time, received: r.Received}
+	if !wrong {
+		d.clock = nil
+		return append(out, d.clockChange(e, Normal, &x))
+	}
+	d.clock = &x
+	return append(out, d.clockChange(e, Fault, &x))
+}
+
+func (d *device) clockChange(e *Engine, level Level, x *sample) Change {
+	return Change{Rule: e.builtin.clockFault, Device: d.Device, Level: level, Sample: x.time, Received: x.received}
+}
+
+// Levels lists every level that is not Normal now.
+func (e *Engine) Levels(out []Change) []Change {
+	for _, s := range e.sourcesByName() {
+		if s.lost {
+			out = append(out, s.change(e))
+		}
+	}
+	for _, s := range e.sites {
+		if s.silent {
+			out = append(out, s.change(e))
+		}
+	}
+	for _, d := range e.devices {
+		out = d.levels(e, out)
+	}
+	return out
+}
+
+func (d *device) levels(e *Engine, out []Change) []Change {
+	if d.presence.silent {
+		out = append(out, d.silence(e))
+	}
+	if d.clock != nil {
+		out = append(out, d.clockChange(e, Fault, d.clock))
+	}
+	for _, p := range d.points {
+		for _, w := range p.watches {
+			if w.told.level != Normal {
+				out = append(out, w.change())
+			}
+		}
+	}
+	return out
+}
+
+// Armed counts the rules that are judged, one for every point.
+func (e *Engine) Armed() int { return e.armed }
+
+// Unarmed lists the rules that are not judged, one for every point, and why.
+func (e *Engine) Unarmed() []Unarmed { return slices.Clone(e.unarmed) }

@@ -1,0 +1,245 @@
+package rules
+
+import (
+	"slices"
+
+	"fengsui/devices"
+)
+
+// ladder is the condition of a rule's steps, with their limits at one point.
+//
+// Every step is a switch of its own. It goes on when the value was at its limit
+// or beyond for the step's `for`, and off when the value was better than its
+// clear limit for `clear.for`; between the two it stays. A step that goes on
+// takes the ones below it along, so that going down never skips one that still
+// holds. The level is that of the highest step that is on.
+type ladder struct {
+	steps    []rung // from the mildest to the worst
+	low      bool   // a lower value is worse
+	hold     []float64
+	clearFor int64 // ms
+	atOnce   bool  // a single sample is enough, even a suspect one
+}
+
+type rung struct {
+	level Level
+	limit float64
+	clear float64
+	is    []float64 // for states: the numbers that mean this step
+	wait  int64     // ms
+}
+
+func (l *ladder) step(s *state, x *sample) {
+	if s.due <= x.time {
+		l.pass(s, x.time)
+	}
+	s.at = x.time
+	if !x.judged() || slices.Contains(l.hold, x.number) {
+		return
+	}
+	beyond, better := l.read(x)
+	if beyond == 0 && s.on == 0 && s.due == never { // the usual case: nothing is, nothing was
+		s.beyond, s.better, s.last = 0, better, *x
+		return
+	}
+	c := l.weigh(s, x, beyond, better)
+	for i := range l.steps {
+		l.move(s, x, i, c)
+	}
+	l.settle(s, x)
+	if s.level != Normal {
+		l.confirm(s, x, beyond)
+	}
+	s.beyond, s.better, s.last = beyond, better, *x
+}
+
+// read says at which steps the value is beyond the limit, and at which it is
+// better than the clear limit.
+func (l *ladder) read(x *sample) (beyond, better uint8) {
+	over := x.is(sampleOver)
+	for i := range l.steps {
+		r := &l.steps[i]
+		switch {
+		case over, r.beyond(x.number, l.low):
+			beyond |= 1 << i
+		case r.better(x.number, l.low):
+			better |= 1 << i
+		}
+	}
+	return beyond, better
+}
+
+func (r *rung) beyond(v float64, low bool) bool {
+	if r.is != nil {
+		return slices.Contains(r.is, v)
+	}
+	if low {
+		return v <= r.limit
+	}
+	return v >= r.limit
+}
+
+func (r *rung) better(v float64, low bool) bool {
+	if r.is != nil {
+		return true
+	}
+	if low {
+		return v > r.clear
+	}
+	return v < r.clear
+}
+
+// claims is what a sample says of the steps, one bit each: what it says, and
+// what it may say alone.
+type claims struct{ beyond, better, up, down uint8 }
+
+// weigh takes away what a suspect sample may not say alone: below orange it
+// raises nothing, and it clears nothing, before a second sample says the same.
+// At orange and red, and where a single sample trips, doubt raises at once.
+func (l *ladder) weigh(s *state, x *sample, beyond, better uint8) claims {
+	c := claims{beyond: beyond, better: better, up: beyond, down: better}
+	if !x.is(sampleSuspect) || x.is(sampleOver) {
+		return c
+	}
+	c.down &= s.better
+	for i := range l.steps {
+		if bit := uint8(1) << i; l.steps[i].level < Orange && !l.atOnce && s.beyond&bit == 0 {
+			c.up &^= bit
+		}
+	}
+	return c
+}
+
+// move turns one step on or off, or starts or stops its wait.
+func (l *ladder) move(s *state, x *sample, i int, c claims) {
+	bit := uint8(1) << i
+	on, suspect := s.on&bit != 0, x.is(sampleSuspect)
+	switch {
+	case c.up&bit != 0 && on:
+		s.since[i] = never
+	case c.up&bit != 0:
+		s.since[i] = min(s.since[i], x.time)
+		if l.steps[i].wait == 0 || x.is(sampleOver) {
+			l.reach(s, i)
+		}
+	case c.down&bit != 0 && !on:
+		s.since[i] = never
+	case c.down&bit != 0:
+		s.since[i] = min(s.since[i], x.time)
+		if l.clearFor == 0 {
+			s.on &^= bit
+			s.since[i] = never
+		}
+	case suspect && !on, suspect && c.better&bit != 0:
+		// doubt alone neither ends the wait for a level nor the wait for its end
+	default:
+		s.since[i] = never
+	}
+}
+
+// reach turns step i on, and those below it with it.
+func (l *ladder) reach(s *state, i int) {
+	first := i
+	if l.steps[i].is == nil {
+		first = 0
+	}
+	for j := first; j <= i; j++ {
+		s.on |= 1 << j
+		s.since[j] = never
+	}
+}
+
+func (l *ladder) pass(s *state, t int64) {
+	for s.due <= t {
+		now := s.due
+		for i := range l.steps {
+			if l.waitEnds(s, i) != now {
+				continue
+			}
+			if s.on&(1<<i) == 0 {
+				l.reach(s, i)
+			} else {
+				s.on &^= 1 << i
+				s.since[i] = never
+			}
+		}
+		s.at = now
+		l.settle(s, &s.last)
+	}
+}
+
+// waitEnds is when step i goes on or off if nothing more is heard.
+func (l *ladder) waitEnds(s *state, i int) int64 {
+	switch {
+	case s.since[i] == never:
+		return never
+	case s.on&(1<<i) != 0:
+		return s.since[i] + l.clearFor
+	}
+	return s.since[i] + l.steps[i].wait
+}
+
+// settle draws the level and the next deadline from the steps; x is what led to it.
+func (l *ladder) settle(s *state, x *sample) {
+	top, due := -1, int64(never)
+	for i := range l.steps {
+		if s.on&(1<<i) != 0 {
+			top = i
+		}
+		due = min(due, l.waitEnds(s, i))
+	}
+	s.due = due
+	level := Normal
+	if top >= 0 {
+		level = l.steps[top].level
+	}
+	if level == s.level {
+		return
+	}
+	if top >= 0 {
+		s.limit = l.steps[top].limit
+	}
+	s.level, s.cause = level, *x
+	s.doubt = level != Normal && x.flags&(sampleSuspect|sampleOver) != 0
+}
+
+// confirm ends the doubt about a level, or makes it news, when x says again what
+// history or a doubtful sample said.
+func (l *ladder) confirm(s *state, x *sample, beyond uint8) {
+	top := uint8(1)
+	for s.on >= top<<1 {
+		top <<= 1
+	}
+	if beyond&top == 0 || x.is(sampleOver) {
+		return
+	}
+	if s.doubt && (!x.is(sampleSuspect) || s.beyond&top != 0) {
+		s.doubt, s.cause = false, *x
+	}
+	if s.backfill() && !x.is(sampleBackfill) {
+		s.cause = *x
+	}
+}
+
+// newLadder puts a rule's limits in; it has passed validation.
+func newLadder(r *Rule, limits []float64, clear *float64) *ladder {
+	l := &ladder{
+		low: r.Worse == devices.Low, hold: r.Hold,
+		clearFor: r.Clear.For.Milliseconds(), atOnce: tripsAtOnce(r.Field),
+	}
+	for i, step := range r.Steps {
+		g := rung{level: step.Level, limit: limits[i], is: step.Is, wait: step.For.Milliseconds()}
+		switch {
+		case step.Is != nil:
+			g.limit = step.Is[0]
+		case clear != nil:
+			g.clear = *clear
+		case l.low:
+			g.clear = g.limit + r.Clear.Hysteresis
+		default:
+			g.clear = g.limit - r.Clear.Hysteresis
+		}
+		l.steps = append(l.steps, g)
+	}
+	return l
+}

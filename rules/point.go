@@ -1,0 +1,234 @@
+package rules
+
+import (
+	"math"
+	"slices"
+
+	"fengsui/devices"
+)
+
+// point is one field of one device, with the rules that watch it.
+type point struct {
+	device *device
+	field  *devices.Field
+	order  int64 // of the first of its timers
+
+	// tail holds the samples within the kind's lateness of the newest, in
+	// event-time order. What is older has become part of every watch's base, and
+	// nothing older than that is taken any more.
+	tail    []sample
+	buffer  []sample // tail is its end
+	folded  int64    // event time of the newest sample in the bases
+	watches []*watch
+}
+
+// maxTail bounds what one point remembers, whatever its lateness.
+const maxTail = 4096
+
+// watch is a rule at a point.
+type watch struct {
+	point *point
+	rule  *Rule
+	cond  condition
+	print uint64 // of the rule and its limits here: the same print, the same state
+
+	base  state // after everything older than the tail
+	live  state // after the tail, and after the time that has passed since
+	told  shown
+	limit float64 // of the level told last
+	timer timer
+}
+
+func newPoint(d *device, f *devices.Field) *point {
+	return &point{device: d, field: f, folded: math.MinInt64, order: d.order + int64(1+slices.Index(d.Kind.Fields, f))*maxWatches}
+}
+
+// maxWatches is how many timers one point may have, for the order of timers.
+const maxWatches = 1 << 10
+
+func (p *point) add(r *Rule, c condition, print uint64) *watch {
+	w := &watch{point: p, rule: r, cond: c, print: print, base: fresh(), live: fresh()}
+	w.timer = timer{owner: w, order: p.order + int64(len(p.watches))}
+	p.watches = append(p.watches, w)
+	return w
+}
+
+func (p *point) newest() *sample { return &p.tail[len(p.tail)-1] }
+
+// take judges a sample, at its place in event time.
+func (p *point) take(e *Engine, x sample, out []Change) []Change {
+	switch {
+	case len(p.tail) == 0 || !x.before(p.newest()):
+		for _, w := range p.watches {
+			out = w.follow(&x, out)
+		}
+		p.push(x)
+		p.fold()
+	case x.time < p.newest().time-p.lateness() || x.time < p.folded:
+		return out // too late to change anything
+	default:
+		at := p.insert(x)
+		for _, w := range p.watches {
+			out = w.insert(at, out)
+		}
+	}
+	for _, w := range p.watches {
+		if w.live.due != never {
+			e.waits.set(&w.timer)
+		}
+	}
+	return out
+}
+
+// push appends to the tail; the buffer is used again once half of it is folded.
+func (p *point) push(x sample) {
+	if head := len(p.buffer) - len(p.tail); len(p.buffer) == cap(p.buffer) && head > len(p.tail) {
+		p.buffer = p.buffer[:copy(p.buffer, p.tail)]
+	}
+	n := len(p.tail)
+	p.buffer = append(p.buffer, x)
+	p.tail = p.buffer[len(p.buffer)-n-1:]
+}
+
+// insert puts a late sample at its place and returns that.
+func (p *point) insert(x sample) int {
+	at := len(p.tail)
+	for at > 0 && x.before(&p.tail[at-1]) {
+		at--
+	}
+	p.push(x)
+	copy(p.tail[at+1:], p.tail[at:])
+	p.tail[at] = x
+	return at
+}
+
+func (p *point) lateness() int64 { return p.device.Kind.Lateness.Milliseconds() }
+
+// fold moves samples that no late one can come before any more into the bases.
+func (p *point) fold() {
+	old, n := p.newest().time-p.lateness(), 0
+	for n < len(p.tail)-1 && (p.tail[n].time < old || len(p.tail)-n > maxTail) {
+		for _, w := range p.watches {
+			w.cond.step(&w.base, &p.tail[n])
+		}
+		p.folded = p.tail[n].time
+		n++
+	}
+	p.tail = p.tail[n:]
+}
+
+// follow steps over a sample that is newer than all before it.
+func (w *watch) follow(x *sample, out []Change) []Change {
+	if x.time < w.live.at { // a timer was faster than this sample
+		return w.retrace(x, out)
+	}
+	if w.live.due <= x.time {
+		w.cond.pass(&w.live, x.time)
+		out = w.tell(out)
+	}
+	w.cond.step(&w.live, x)
+	return w.tell(out)
+}
+
+// retrace goes over the tail and x again and forgets what a timer decided
+// meanwhile, unless it would decide it again.
+func (w *watch) retrace(x *sample, out []Change) []Change {
+	decided := w.live.at
+	w.replay()
+	w.cond.step(&w.live, x)
+	w.cond.pass(&w.live, decided)
+	return w.tell(out)
+}
+
+// replay makes live what the base and the tail say.
+func (w *watch) replay() {
+	w.live = w.base
+	for i := range w.point.tail {
+		w.cond.step(&w.live, &w.point.tail[i])
+	}
+}
+
+// insert goes over the tail again after a late sample took its place there. A
+// level that was reached meanwhile and is over again is told as well: the
+// ordered run would have raised it.
+func (w *watch) insert(at int, out []Change) []Change {
+	was, is := w.base, w.base
+	var missed, reached state
+	var had Level
+	for i := range w.point.tail {
+		x := &w.point.tail[i]
+		if i != at {
+			w.cond.pass(&was, x.time)
+			had = max(had, was.level)
+			w.cond.step(&was, x)
+			had = max(had, was.level)
+		}
+		w.cond.pass(&is, x.time)
+		reached = worse(reached, is)
+		w.cond.step(&is, x)
+		reached = worse(reached, is)
+		if is.level == Normal {
+			if reached.level > had {
+				missed = worse(missed, reached)
+			}
+			reached, had = state{}, Normal
+		}
+	}
+	w.cond.pass(&is, w.live.at)
+	if reached.level > max(had, is.level) {
+		missed = worse(missed, reached)
+	}
+	if missed.level > w.told.level {
+		w.live = missed
+		out = w.tell(out)
+	}
+	w.live = is
+	return w.tell(out)
+}
+
+func worse(a, b state) state {
+	if b.level > a.level {
+		return b
+	}
+	return a
+}
+
+// tell reports the level if others know it otherwise.
+func (w *watch) tell(out []Change) []Change {
+	if now := w.live.shown(); now != w.told {
+		w.told = now
+		out = append(out, w.change())
+	}
+	return out
+}
+
+func (w *watch) change() Change {
+	s, x := &w.live, &w.live.cause
+	if s.level == Normal {
+		x = &s.last
+	} else {
+		w.limit = s.limit
+	}
+	return Change{
+		Rule: w.rule, Device: w.point.device.Device, Field: w.point.field,
+		Level: s.level, Value: x.number, Limit: w.limit, Quality: x.quality(),
+		Sample: x.time, Received: x.received,
+		Unverified: s.doubt, Backfill: x.is(sampleBackfill),
+	}
+}
+
+// deadline translates the event time at which the level changes by time alone
+// into the judge's clock: the newest value is held from its arrival on, so a
+// device whose clock is off by minutes waits no longer and no shorter.
+func (w *watch) deadline() int64 {
+	if w.live.due == never || len(w.point.tail) == 0 {
+		return never
+	}
+	x := w.point.newest()
+	return w.live.due - x.time + x.received
+}
+
+func (w *watch) ring(_ *Engine, _ int64, out []Change) []Change {
+	w.cond.pass(&w.live, w.live.due)
+	return w.tell(out)
+}
