@@ -77,6 +77,7 @@ type Conn struct {
 	pass  int // bytes of the current packet that are still to be handed through
 	quiet int // reads in a row that a small buffer would have held
 	pub   Publish
+	bye   *byte // the reason of a DISCONNECT, once there was one
 	left  error // set when the connection has ended
 
 	writing sync.Mutex // one write, with its deadline, at a time
@@ -119,6 +120,15 @@ func (c *Conn) Cause() error {
 		return *p
 	}
 	return nil
+}
+
+// Goodbye returns the reason code of the DISCONNECT that the other side sent; ok
+// is false if it sent none. It is for the goroutine that reads.
+func (c *Conn) Goodbye() (reason byte, ok bool) {
+	if c.bye == nil {
+		return 0, false
+	}
+	return *c.bye, true
 }
 
 // Interrupt ends the connection in good order at the next packet: what was
@@ -249,9 +259,27 @@ func (c *Conn) next() error {
 		if body > maxControl {
 			return malformed("packet of type %d with %d bytes", first>>4, body)
 		}
+		if first>>4 == typeDisconnect {
+			if err := c.goodbye(header, body); err != nil {
+				return err
+			}
+		}
 		c.pass = header + body
 		return nil
 	}
+}
+
+// goodbye notes that the other side said goodbye, and how.
+func (c *Conn) goodbye(header, body int) error {
+	c.bye = new(byte)
+	if body == 0 {
+		return nil
+	}
+	if err := c.need(header + 1); err != nil {
+		return err
+	}
+	*c.bye = c.buf[c.r+header]
+	return nil
 }
 
 // header waits for the fixed header of a packet and returns its length and that

@@ -9,11 +9,12 @@ import (
 
 // MQTT control packet types, as the first byte carries them in its upper half.
 const (
-	typePublish = 3
-	typePuback  = 4
-	typePubrec  = 5
-	typePubrel  = 6
-	typePubcomp = 7
+	typePublish    = 3
+	typePuback     = 4
+	typePubrec     = 5
+	typePubrel     = 6
+	typePubcomp    = 7
+	typeDisconnect = 14
 )
 
 // Publish is one PUBLISH as it lies in the connection's read buffer: valid

@@ -1,0 +1,277 @@
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	server "github.com/mochi-mqtt/server/v2"
+
+	"fengsui/ingest"
+)
+
+// Source is the name under which the broker's messages are submitted.
+const Source = "embedded"
+
+// Options of a [Broker].
+type Options struct {
+	Listen     string      // address and port; port 0 takes a free one
+	TLS        *tls.Config // nil: plain TCP
+	Receiver   *ingest.Receiver
+	Authorizer Authorizer
+
+	// MaxPayload is the largest payload taken, in bytes. Default 1 MiB.
+	MaxPayload int
+
+	// MaxClients is how many clients may be connected. Default 20,000.
+	MaxClients int
+
+	// ConnectTimeout is how long a connection may take to say who it is.
+	// Default 10 s.
+	ConnectTimeout time.Duration
+
+	// AckTimeout is how long a client may leave its acknowledgements unread
+	// before it is dropped. Default 5 s.
+	AckTimeout time.Duration
+
+	Logger *slog.Logger
+}
+
+func (o *Options) fill() {
+	if o.MaxPayload <= 0 {
+		o.MaxPayload = 1 << 20
+	}
+	if o.MaxClients <= 0 {
+		o.MaxClients = 20_000
+	}
+	if o.ConnectTimeout <= 0 {
+		o.ConnectTimeout = 10 * time.Second
+	}
+	if o.AckTimeout <= 0 {
+		o.AckTimeout = 5 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+// maxPacket is the payload cap with room for a topic and properties.
+func (o *Options) maxPacket() int { return o.MaxPayload + 1<<10 }
+
+// Broker is the embedded MQTT broker.
+type Broker struct {
+	o        Options
+	listener net.Listener
+	server   *server.Server
+	refusals refusals
+	wills    wills
+	paused   atomic.Pointer[pause]
+
+	mu       sync.Mutex
+	clients  map[string]*session   // by client id, connected ones
+	sessions map[*session]struct{} // all connections, also those not yet through CONNECT
+	closing  bool
+}
+
+// Listen binds the broker's address. Run serves it and closes it.
+func Listen(o Options) (*Broker, error) {
+	o.fill()
+	l, err := net.Listen("tcp", o.Listen)
+	if err != nil {
+		return nil, listenError(o.Listen, err)
+	}
+	if o.TLS != nil {
+		l = tls.NewListener(l, o.TLS)
+	}
+	b := &Broker{
+		o:        o,
+		listener: l,
+		clients:  make(map[string]*session),
+		sessions: make(map[*session]struct{}),
+	}
+	b.server, err = newServer(b)
+	if err != nil {
+		_ = l.Close() // the first error is the one to tell
+		return nil, fmt.Errorf("set up the MQTT server: %w", err)
+	}
+	return b, nil
+}
+
+func listenError(address string, err error) error {
+	remedy := ""
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		remedy = "another program has this port, often a mosquitto that started with the machine: stop it, or listen on another port"
+	case errors.Is(err, syscall.EACCES):
+		remedy = "ports below 1024 need a privilege: listen on 1883 or 8883, or grant CAP_NET_BIND_SERVICE"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		remedy = "this machine does not have that address: use one of its own, or :1883 for all of them"
+	default:
+		remedy = "the address must be host:port or :port"
+	}
+	return fmt.Errorf("listen for MQTT on %q: %w (%s)", address, err, remedy)
+}
+
+// newServer makes the MQTT server below with what its defaults leave open shut.
+func newServer(b *Broker) (*server.Server, error) {
+	capabilities := server.NewDefaultServerCapabilities()
+	capabilities.MaximumClients = int64(b.o.MaxClients)
+	capabilities.MaximumPacketSize = maxControlPacket
+	capabilities.ReceiveMaximum = math.MaxUint16
+	capabilities.TopicAliasMaximum = 0
+	capabilities.MaximumClientWritesPending = 1024 // a slot each, for every client
+	capabilities.MaximumInflight = 1024
+	capabilities.MaximumMessageExpiryInterval = 0 // retained alarms stay until they are cleared
+	capabilities.MaximumSessionExpiryInterval = uint32((24 * time.Hour).Seconds())
+
+	s := server.New(&server.Options{
+		Capabilities:            capabilities,
+		ClientNetReadBufferSize: 256, // what it reads was buffered before
+		SysTopicResendInterval:  math.MaxInt32,
+		InlineClient:            true,
+		Logger:                  slog.New(slog.DiscardHandler), // it logs whole packets, passwords included
+	})
+	return s, s.AddHook(&hook{broker: b}, nil)
+}
+
+// maxControlPacket bounds what the server below is asked to read: everything
+// but publishes.
+const maxControlPacket = 64 << 10
+
+// Addr returns the address the broker listens on.
+func (b *Broker) Addr() net.Addr { return b.listener.Addr() }
+
+// Run serves until ctx is done, or until the listener fails. Then it stops
+// reading, gives what was received a second to be acknowledged, tells the
+// clients, and returns when nothing of it is running.
+func (b *Broker) Run(ctx context.Context) error {
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	if err := b.server.Serve(); err != nil { // has no listener: ours accept
+		return fmt.Errorf("start the MQTT server: %w", err)
+	}
+	b.report(&ingest.Message{Kind: ingest.SourceUp, Source: Source})
+	b.o.Logger.Info("listening for MQTT", "address", b.Addr().String(), "tls", b.o.TLS != nil)
+
+	defer context.AfterFunc(serving, func() { _ = b.listener.Close() })()
+	var connections sync.WaitGroup
+	err := b.accept(serving, &connections)
+	stop()
+	b.stopSessions()
+	connections.Wait()
+	b.wills.stop()
+	closed := b.server.Close()
+	reason := "the gateway is stopping"
+	if err != nil {
+		reason = err.Error()
+	}
+	b.report(&ingest.Message{Kind: ingest.SourceDown, Source: Source, Topic: reason})
+	return errors.Join(err, closed)
+}
+
+// accept takes connections until ctx is done. Running out of descriptors, the
+// usual error here, is waited out.
+func (b *Broker) accept(ctx context.Context, connections *sync.WaitGroup) error {
+	for failures := 0; ; {
+		c, err := b.listener.Accept()
+		switch {
+		case err == nil:
+			failures = 0
+			connections.Go(func() { b.serve(c) })
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("accept MQTT connections on %s: %w", b.Addr(), err)
+		default:
+			failures++
+			b.o.Logger.Error("cannot accept an MQTT connection; trying again", "error", err, "failures", failures)
+			select {
+			case <-time.After(min(time.Duration(failures)*50*time.Millisecond, time.Second)):
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// stopSessions ends all connections in good order.
+func (b *Broker) stopSessions() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closing = true
+	for s := range b.sessions {
+		s.Interrupt(errStopping)
+	}
+}
+
+// report submits what happened to a connection or to the broker. That is worth
+// a wait, but no stop may hang on it.
+func (b *Broker) report(m *ingest.Message) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := b.o.Receiver.Submit(ctx, m, nil); err != nil {
+		b.o.Logger.Warn("cannot journal what happened", "kind", m.Kind, "client", m.Client, "error", err)
+	}
+}
+
+// Deliver publishes to whoever subscribes. The message does not enter the log.
+func (b *Broker) Deliver(topic string, payload []byte, retain bool) error {
+	if err := b.server.Publish(topic, payload, retain, 1); err != nil {
+		return fmt.Errorf("deliver to %s: %w", topic, err)
+	}
+	return nil
+}
+
+// Refusals returns the last 100 connections, publishes and subscriptions that
+// were refused, newest first.
+func (b *Broker) Refusals() []Refusal { return b.refusals.all() }
+
+// Connected returns how many clients are connected.
+func (b *Broker) Connected() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.clients)
+}
+
+// Disconnect drops the clients that connected with a credential, because it was
+// revoked or changed, and returns how many there were.
+func (b *Broker) Disconnect(name, reason string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for _, s := range b.clients {
+		if s.identity.Name() == name {
+			s.Interrupt(&ending{code: codeAdministrative, words: reason})
+			n++
+		}
+	}
+	return n
+}
+
+// pause is a closed door: why, and a channel that is closed when it opens.
+type pause struct {
+	reason string
+	over   chan struct{}
+}
+
+// Pause stops taking messages until Resume: publishes of MQTT 5 clients at QoS 1
+// and 2 are answered with "quota exceeded" (0x97) and those at QoS 0 are
+// dropped, both counted as refused; the connections of other clients are not
+// read beyond their next publish.
+func (b *Broker) Pause(reason string) {
+	b.paused.CompareAndSwap(nil, &pause{reason: reason, over: make(chan struct{})})
+}
+
+// Resume ends a Pause.
+func (b *Broker) Resume() {
+	if p := b.paused.Swap(nil); p != nil {
+		close(p.over)
+	}
+}

@@ -1,0 +1,641 @@
+package broker_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"fengsui/ingest"
+	"fengsui/ingest/broker"
+)
+
+func TestAcknowledgedOnlyWhenOnDiskAndInOrder(t *testing.T) {
+	for _, version := range []byte{3, 4, 5} {
+		t.Run(fmt.Sprint("version ", version), func(t *testing.T) {
+			log := &memoryLog{gate: make(chan error, 1000)}
+			g := startWith(t, broker.Options{}, log)
+			log.gate <- nil // SourceUp
+			d := connectVersion(t, g, version)
+			log.gate <- nil // its Connect
+			log.awaitLine(t, "connect d")
+
+			d.send(d.publish("a", 1, 7, "one"), d.publish("a", 2, 8, "two"), d.publish("a", 1, 9, "three"))
+			d.ping() // all three were read, and nothing was acknowledged
+			log.gate <- nil
+			log.gate <- nil
+			log.gate <- nil
+			d.expect(0x40, 2, 0, 7)
+			d.expect(0x50, 2, 0, 8)
+			d.expect(0x40, 2, 0, 9)
+			d.send([]byte{0x62, 2, 0, 8})
+			d.expect(0x70, 2, 0, 8)
+			close(log.gate)
+			want := []string{"up embedded", "connect d", "publish d a one", "publish d a two", "publish d a three"}
+			if got := lines(log.all()); !slices.Equal(got, want) {
+				t.Errorf("the log holds %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// connectVersion connects with MQTT 3.1 (version 3), 3.1.1 or 5.
+func connectVersion(t *testing.T, g *gateway, version byte) *device {
+	t.Helper()
+	if version > 3 {
+		return connect(t, g.address(), hello{client: "d", version: version})
+	}
+	c, err := net.Dial("tcp", g.address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDevice(t, c, 3)
+	d.send(packet(0x10, slices.Concat(text("MQIsdp"), []byte{3, 2, 0, 0}, text("d"))))
+	d.expect(0x20, 2, 0, 0)
+	return d
+}
+
+func TestMessageArrivesAsItWasSent(t *testing.T) {
+	g := start(t, broker.Options{Authorizer: owners{}})
+	d := connect(t, g.address(), hello{client: "meter", user: "s1", password: "secret"})
+	retainedDuplicate := d.publish("v1/s1/meter/telemetry", 1, 258, "{}")
+	retainedDuplicate[0] |= 8 | 1
+	d.send(retainedDuplicate)
+	d.expect(0x40, 2, 1, 2)
+	ms := g.log.all()
+	got := ms[len(ms)-1]
+	got.Received = time.Time{}
+	want := ingest.Message{Kind: ingest.Publish, Source: "embedded", Client: "meter", User: "s1", Topic: "v1/s1/meter/telemetry",
+		Payload: []byte("{}"), QoS: 1, Retained: true, Dup: true, PacketID: 258}
+	if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+		t.Errorf("the log holds\n%+v, want\n%+v", got, want)
+	}
+}
+
+func TestMessagesMayFollowConnectAtOnce(t *testing.T) {
+	g := start(t, broker.Options{})
+	c, err := net.Dial("tcp", g.address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDevice(t, c, 4)
+	d.send(hello{client: "d", version: 4}.packet(), d.publish("t", 1, 1, "x"), d.publish("t", 0, 0, "y"))
+	d.expect(0x20, 2, 0, 0)
+	d.expect(0x40, 2, 0, 1)
+	g.log.awaitLine(t, "publish d t y")
+}
+
+func TestFailedAppendDropsTheConnectionUnacknowledged(t *testing.T) {
+	log := &memoryLog{gate: make(chan error, 2)}
+	g := startWith(t, broker.Options{}, log)
+	log.gate <- nil
+	d := connect(t, g.address(), hello{client: "d", will: "offline", willTopic: "status"})
+	log.gate <- nil
+	log.awaitLine(t, "connect d")
+	d.send(d.publish("t", 1, 1, "lost"))
+	d.ping()
+	full := errors.New("no space left on device")
+	log.gate <- full
+	d.expectEnd(0x40)
+	if err := <-g.failed; err != full {
+		t.Errorf("the Receiver ended with %v", err)
+	}
+	if s := g.stats(); s.Received != 1 || s.Refused[ingest.RefusedLogFailed] != 1 {
+		t.Errorf("books: %+v; the will of a client we dropped is not to be published", s)
+	}
+}
+
+func TestClientThatReadsNothingDelaysNobody(t *testing.T) {
+	g := start(t, broker.Options{AckTimeout: 300 * time.Millisecond})
+	deaf := connect(t, g.address(), hello{client: "deaf"})
+	if err := deaf.Conn.(*net.TCPConn).SetReadBuffer(1); err != nil {
+		t.Fatal(err)
+	}
+	flood := make(chan struct{})
+	go func() {
+		defer close(flood)
+		block := bytes.Repeat(deaf.publish("t", 1, 1, ""), 10_000)
+		for {
+			if _, err := deaf.Write(block); err != nil {
+				return // dropped
+			}
+		}
+	}()
+	other := connect(t, g.address(), hello{client: "other"})
+	for id := uint16(1); ; id++ {
+		other.send(other.publish("t", 1, id, ""))
+		other.expect(0x40, 2, byte(id>>8), byte(id))
+		select {
+		case <-flood:
+			g.log.await(t, "the disconnect of the deaf client", func(ms []ingest.Message) bool {
+				return slices.ContainsFunc(ms, func(m ingest.Message) bool {
+					return m.Kind == ingest.Disconnect && m.Client == "deaf" && strings.Contains(m.Topic, "has not read for 300ms")
+				})
+			})
+			return
+		default:
+		}
+	}
+}
+
+func TestForeignTopicIsRefusedAndRemembered(t *testing.T) {
+	g := start(t, broker.Options{Authorizer: owners{}})
+	five := connect(t, g.address(), hello{client: "five", user: "s1", password: "secret", version: 5})
+	five.send(
+		five.publish("v1/s2/x/telemetry", 1, 1, ""),
+		five.publish("v1/s1/x/telemetry", 1, 2, "mine"),
+		five.publish("v1/s2/x/telemetry", 2, 3, ""),
+		five.publish("v1/s2/x/telemetry", 0, 0, ""),
+		five.publish("v1/s1/x/telemetry", 1, 4, "mine"),
+	)
+	five.expect(0x40, 3, 0, 1, 0x87)
+	five.expect(0x40, 2, 0, 2)
+	five.expect(0x50, 3, 0, 3, 0x87)
+	five.expect(0x40, 2, 0, 4)
+
+	four := connect(t, g.address(), hello{client: "four", user: "s1", password: "secret"})
+	four.send(four.publish("v1/s1/x/telemetry", 1, 1, "mine"), four.publish("v1/s2/x/telemetry", 1, 2, ""))
+	four.expect(0x40, 2, 0, 1) // what was kept is acknowledged all the same
+	four.expectEnd(0x40)
+	g.log.awaitLine(t, "disconnect four: s1 may not publish to v1/s2/x/telemetry")
+
+	if s := g.stats(); s.Received != 7 || s.Kept != 3 || s.Refused[broker.RefusedNotAuthorized] != 4 {
+		t.Errorf("books: %+v", s)
+	}
+	f := g.Refusals()[0]
+	if len(g.Refusals()) != 4 || f.Client != "four" || f.User != "s1" || f.Topic != "v1/s2/x/telemetry" ||
+		f.Remote != four.LocalAddr().String() || f.Reason != "s1 may not publish to v1/s2/x/telemetry" || f.Time.IsZero() {
+		t.Errorf("remembered: %+v", g.Refusals())
+	}
+}
+
+func TestTopicsThatAreNoneAreRefused(t *testing.T) {
+	g := start(t, broker.Options{})
+	for _, topic := range []string{"", "a/+", "a/#", "a\x00b", "\xff\xfe"} {
+		d := connect(t, g.address(), hello{client: "d", version: 5})
+		d.send(d.publish(topic, 1, 1, ""))
+		d.expect(0x40, 3, 0, 1, 0x90)
+		d.goodbye()
+	}
+	if s := g.stats(); s.Received != 5 || s.Refused[broker.RefusedBadTopic] != 5 {
+		t.Errorf("books: %+v", s)
+	}
+}
+
+func TestTooBigIsRefusedWithTheReason(t *testing.T) {
+	g := start(t, broker.Options{})
+	d := dial(t, g.address(), hello{client: "five", version: 5})
+	_, connack := d.read()
+	if limit := []byte{0x27, 0x00, 0x10, 0x04, 0x00}; !bytes.Contains(connack, limit) {
+		t.Errorf("CONNACK %x does not tell the Maximum Packet Size %x", connack, limit)
+	}
+	big := strings.Repeat("x", 10<<20)
+	d.send(d.publish("t", 1, 1, "small"), d.publish("t", 1, 2, big))
+	d.expect(0x40, 2, 0, 1)
+	first, body := d.read()
+	if first != 0xe0 || body[0] != 0x95 || !strings.Contains(string(body), "too big; at most 1048576 are taken") {
+		t.Errorf("got %x %q, want a DISCONNECT with 0x95 and the limit", first, body)
+	}
+
+	four := connect(t, g.address(), hello{client: "four"})
+	four.send(four.publish("t", 1, 2, big))
+	four.expectEnd(0x40)
+	g.log.awaitLine(t, "disconnect four: a message of 10485765 bytes is too big; at most 1048576 are taken")
+	if s := g.stats(); s.Received != 3 || s.Kept != 1 || s.Refused[broker.RefusedTooBig] != 2 {
+		t.Errorf("books: %+v", s)
+	}
+}
+
+func TestLargePayloadWithinTheLimitIsKept(t *testing.T) {
+	g := start(t, broker.Options{MaxPayload: 10 << 20})
+	d := connect(t, g.address(), hello{client: "d"})
+	big := strings.Repeat("x", 10<<20)
+	d.send(d.publish("t", 1, 1, big), d.publish("t", 1, 2, "small"))
+	d.expect(0x40, 2, 0, 1)
+	d.expect(0x40, 2, 0, 2)
+	ms := g.log.all()
+	if string(ms[len(ms)-2].Payload) != big || string(ms[len(ms)-1].Payload) != "small" {
+		t.Error("the payloads on disk are not those sent")
+	}
+}
+
+func TestWills(t *testing.T) {
+	h := hello{client: "d", will: "offline", willTopic: "v1/s/d/status"}
+	five := h
+	five.version, five.sessionFor, five.willDelay = 5, 3600, 1
+	for _, c := range []struct {
+		name  string
+		hello hello
+		end   func(g *gateway, d *device)
+		want  string // what stands before the marker in the log
+	}{
+		{"a client that crashes", h, func(_ *gateway, d *device) { _ = d.Close() }, "will d v1/s/d/status offline"},
+		{"a client that falls silent", hello{client: "d", will: "offline", willTopic: "v1/s/d/status", keepalive: 1},
+			func(_ *gateway, d *device) { d.expectEnd(0) }, "will d v1/s/d/status offline"},
+		{"a malformed packet", h, func(_ *gateway, d *device) { d.send([]byte{0x36, 0}); d.expectEnd(0) }, "disconnect d: malformed MQTT packet: PUBLISH with QoS 3"},
+		{"a client that says goodbye", h, func(_ *gateway, d *device) { d.goodbye() }, "disconnect d: disconnected"},
+		{"a client we send away", h, func(g *gateway, d *device) { g.Disconnect("", "revoked"); d.expectEnd(0) }, "disconnect d: revoked"},
+		{"MQTT 5: with delay", five, func(_ *gateway, d *device) { _ = d.Close() }, "will d v1/s/d/status offline"},
+		{"MQTT 5: delay without a session", hello{client: "d", version: 5, will: "offline", willTopic: "v1/s/d/status", willDelay: 3600},
+			func(_ *gateway, d *device) { _ = d.Close() }, "will d v1/s/d/status offline"},
+		{"MQTT 5: disconnect with will", five, func(_ *gateway, d *device) { d.send([]byte{0xe0, 1, 4}); d.expectEnd(0) }, "will d v1/s/d/status offline"},
+		{"MQTT 5: goodbye", five, func(_ *gateway, d *device) { d.goodbye() }, "disconnect d: disconnected"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := start(t, broker.Options{})
+			c.end(g, connect(t, g.address(), c.hello))
+			g.log.awaitLine(t, c.want)
+			g.stop()
+			ms := lines(g.log.all())
+			if before := ms[len(ms)-2]; before != c.want {
+				t.Errorf("the last before the end is %q, want %q", before, c.want)
+			}
+			if !strings.HasPrefix(ms[2], "disconnect d: ") {
+				t.Errorf("the log holds %q, want the disconnect before the will", ms)
+			}
+		})
+	}
+}
+
+func TestDelayedWillIsDroppedWhenTheClientIsBack(t *testing.T) {
+	g := start(t, broker.Options{})
+	h := hello{client: "d", version: 5, will: "offline", willTopic: "status", willDelay: 3600, sessionFor: 3600, keep: true}
+	_ = connect(t, g.address(), h).Close()
+	g.log.awaitLine(t, "disconnect d: the connection was closed without a DISCONNECT")
+	h.will = ""
+	d := dial(t, g.address(), h)
+	d.read()
+	d.goodbye()
+	g.stop() // would hang on a timer that was not stopped
+	for _, m := range g.log.all() {
+		if m.Kind == ingest.Will {
+			t.Errorf("the will was published: %s", line(m))
+		}
+	}
+}
+
+func TestForeignWillIsRefused(t *testing.T) {
+	g := start(t, broker.Options{Authorizer: owners{}})
+	d := connect(t, g.address(), hello{client: "d", user: "s1", password: "secret", will: "offline", willTopic: "v1/s2/d/status"})
+	_ = d.Close()
+	g.log.awaitLine(t, "disconnect d: the connection was closed without a DISCONNECT")
+	g.stop()
+	if s := g.stats(); s.Received != 1 || s.Refused[broker.RefusedNotAuthorized] != 1 {
+		t.Errorf("books: %+v", s)
+	}
+	if f := g.Refusals(); len(f) != 1 || f[0].Reason != "s1 may not publish its last will to v1/s2/d/status" {
+		t.Errorf("remembered: %+v", f)
+	}
+}
+
+func TestTakenOverConnectionEndsBeforeTheNextBegins(t *testing.T) {
+	g := start(t, broker.Options{})
+	h := hello{client: "d", will: "offline", willTopic: "status"}
+	first := connect(t, g.address(), h)
+	second := connect(t, g.address(), h)
+	first.expectEnd(0)
+	second.ping()
+	third := connect(t, g.address(), h)
+	third.goodbye()
+	g.stop()
+	want := []string{
+		"up embedded",
+		"connect d", "disconnect d: the client connected again",
+		"connect d", "disconnect d: the client connected again",
+		"connect d", "disconnect d: disconnected",
+		"down embedded: the gateway is stopping",
+	}
+	if got := lines(g.log.all()); !slices.Equal(got, want) {
+		t.Errorf("the log holds %q, want %q", got, want)
+	}
+}
+
+func TestStopAcknowledgesWhatWasReceivedAndSaysSo(t *testing.T) {
+	log := &memoryLog{gate: make(chan error, 10)}
+	g := startWith(t, broker.Options{}, log)
+	log.gate <- nil
+	d := connect(t, g.address(), hello{client: "d", version: 5, will: "offline", willTopic: "status"})
+	log.gate <- nil
+	log.awaitLine(t, "connect d")
+	d.send(d.publish("t", 1, 1, "x"))
+	d.ping()
+	stopped := make(chan struct{})
+	go func() { g.stop(); close(stopped) }()
+	for g.refusesConnections() {
+		// The listener is closed first; then the connections are interrupted.
+	}
+	close(log.gate)
+	d.expect(0x40, 2, 0, 1)
+	first, body := d.read()
+	if first != 0xe0 || body[0] != 0x8b || !strings.Contains(string(body), "the gateway is stopping") {
+		t.Errorf("got %x %q, want a DISCONNECT with 0x8b", first, body)
+	}
+	_ = d.Close()
+	<-stopped
+	want := []string{"up embedded", "connect d", "publish d t x", "down embedded: the gateway is stopping"}
+	if got := lines(log.all()); !slices.Equal(got, want) {
+		t.Errorf("the log holds %q, want %q", got, want)
+	}
+}
+
+// refusesConnections is false as soon as nobody listens any more.
+func (g *gateway) refusesConnections() bool {
+	c, err := net.Dial("tcp", g.address())
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
+}
+
+func TestSubscriptions(t *testing.T) {
+	filters := []string{
+		"v1/s1/d/feedback", "v1/s1/+/command", "alarms/#", "alarms/s1/+",
+		"v1/s2/d/feedback", "v1/s1/d/telemetry", "#", "v1/#", "v1/s1/#", "$SYS/#", "$share/g/alarms/#", "alarms",
+	}
+	for _, c := range []struct{ version, refused byte }{{4, 0x80}, {5, 0x87}} {
+		t.Run(fmt.Sprint("version ", c.version), func(t *testing.T) {
+			g := start(t, broker.Options{Authorizer: owners{}})
+			d := connect(t, g.address(), hello{client: "d", user: "s1", password: "secret", version: c.version})
+			d.send(d.subscribe(filters...))
+			first, body := d.read()
+			want := append([]byte{1, 1, 1, 1}, bytes.Repeat([]byte{c.refused}, 8)...)
+			if first != 0x90 || !bytes.HasSuffix(body, want) {
+				t.Errorf("SUBACK %x %x, want it to end with %x", first, body, want)
+			}
+			if n := len(g.Refusals()); n != 8 {
+				t.Errorf("%d refusals remembered, want 8", n)
+			}
+			if f := g.Refusals()[7]; f.Topic != "v1/s2/d/feedback" || f.Reason != "s1 may not subscribe to v1/s2/d/feedback" {
+				t.Errorf("the first refusal: %+v", f)
+			}
+			if f := g.Refusals()[0]; !strings.Contains(f.Reason, "this broker only delivers") {
+				t.Errorf("the last refusal: %+v", f)
+			}
+		})
+	}
+}
+
+func TestDeliver(t *testing.T) {
+	g := start(t, broker.Options{})
+	if err := g.Deliver("alarms/s1/7", []byte("retained"), true); err != nil {
+		t.Fatal(err)
+	}
+	d := connect(t, g.address(), hello{client: "d"})
+	d.send(d.subscribe("v1/s1/d/feedback", "alarms/#"))
+	d.expect(0x90, 4, 0, 9, 1, 1)
+	if first, body := d.read(); first != 0x33 || string(body[2:13]) != "alarms/s1/7" || !bytes.HasSuffix(body, []byte("retained")) {
+		t.Errorf("got %x %q, want the retained alarm", first, body)
+	}
+	d.send([]byte{0x40, 2, 0, 1})
+	other := connect(t, g.address(), hello{client: "other"})
+	other.send(other.publish("v1/s1/d/feedback", 1, 1, "forged"))
+	other.expect(0x40, 2, 0, 1)
+	if err := g.Deliver("v1/s1/d/feedback", []byte("unknown_field"), false); err != nil {
+		t.Fatal(err)
+	}
+	if first, body := d.read(); first != 0x32 || !bytes.HasSuffix(body, []byte("unknown_field")) {
+		t.Errorf("got %x %q, want the feedback and nothing of what clients publish", first, body)
+	}
+}
+
+func TestRetainedFlood(t *testing.T) {
+	const n = 3000
+	g := start(t, broker.Options{})
+	d := connect(t, g.address(), hello{client: "d"})
+	var flood []byte
+	for i := range n {
+		p := d.publish(fmt.Sprintf("alarms/%d", i), 1, uint16(i+1), "mine")
+		p[0] |= 1
+		flood = append(flood, p...)
+	}
+	d.send(flood)
+	for i := range n {
+		d.expect(0x40, 2, byte((i+1)>>8), byte(i+1))
+	}
+	if s := g.stats(); s.Kept != n {
+		t.Errorf("books: %+v", s)
+	}
+	d.send(d.subscribe("alarms/#"))
+	d.expect(0x90, 3, 0, 9, 1)
+	d.ping() // and nothing of the flood came back
+}
+
+func TestPause(t *testing.T) {
+	g := start(t, broker.Options{})
+	five := connect(t, g.address(), hello{client: "five", version: 5})
+	four := connect(t, g.address(), hello{client: "four"})
+	idle := connect(t, g.address(), hello{client: "idle"})
+	g.Pause("the disk is full")
+	five.send(five.publish("t", 1, 1, ""), five.publish("t", 0, 0, ""))
+	five.expect(0x40, 3, 0, 1, 0x97)
+	five.ping()
+	idle.ping()
+	four.send(four.publish("t", 1, 1, "waits"))
+	blocked := connect(t, g.address(), hello{client: "blocked"})
+	blocked.send(blocked.publish("t", 1, 1, "never"))
+	_ = blocked.Close()
+	if s := g.stats(); s.Received != 2 || s.Refused[broker.RefusedPaused] != 2 {
+		t.Errorf("books: %+v", s)
+	}
+	g.Resume()
+	four.expect(0x40, 2, 0, 1)
+	five.send(five.publish("t", 1, 2, "goes"))
+	five.expect(0x40, 2, 0, 2)
+
+	g.Pause("again")
+	four.send(four.publish("t", 1, 3, "never"))
+	g.stop() // does not wait for the end of the pause
+}
+
+func TestStrangersAreRefusedAndRemembered(t *testing.T) {
+	g := start(t, broker.Options{Authorizer: owners{}, ConnectTimeout: 200 * time.Millisecond})
+	four := dial(t, g.address(), hello{client: "four", user: "s1", password: "wrong"})
+	four.expect(0x20, 2, 0, 5)
+	four.expectEnd(0)
+	five := dial(t, g.address(), hello{client: "five", user: "s1", password: "wrong", version: 5})
+	if _, body := five.read(); body[1] != 0x86 {
+		t.Errorf("CONNACK %x, want 0x86", body)
+	}
+	five.expectEnd(0)
+	early := rawDevice(t, g)
+	early.send(early.publish("t", 1, 1, "before CONNECT"))
+	early.expectEnd(0x40)
+	browser := rawDevice(t, g)
+	browser.send([]byte("GET / HTTP/1.1\r\nHost: gateway\r\n\r\n"))
+	browser.expectEnd(0)
+	mute := rawDevice(t, g)
+	mute.expectEnd(0)
+	scanner := rawDevice(t, g)
+	_ = scanner.Close()
+	g.stop()
+
+	var got []string
+	for _, f := range g.Refusals() {
+		got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %s", f.Client, f.User, f.Reason)))
+	}
+	slices.Sort(got)
+	want := []string{
+		"a message came before CONNECT",
+		"did not say who it is within 200ms",
+		"five s1 unknown user or wrong password",
+		"four s1 unknown user or wrong password",
+		"read connection: malformed packet: flags", // the browser
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("remembered %q, want %q", got, want)
+	}
+	if s := g.stats(); s.Received != 0 {
+		t.Errorf("books: %+v", s)
+	}
+}
+
+func rawDevice(t *testing.T, g *gateway) *device {
+	t.Helper()
+	c, err := net.Dial("tcp", g.address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newDevice(t, c, 4)
+}
+
+// The MQTT server below panics on a SUBSCRIBE of MQTT 5 that ends before its options.
+func TestPacketThatTripsTheServerEndsOnlyItsConnection(t *testing.T) {
+	g := start(t, broker.Options{})
+	bad := connect(t, g.address(), hello{client: "bad", version: 5})
+	good := connect(t, g.address(), hello{client: "good"})
+	bad.send(packet(0x82, slices.Concat([]byte{0, 1, 0}, text("alarms/#"))))
+	bad.expectEnd(0)
+	good.send(good.publish("t", 1, 1, "x"))
+	good.expect(0x40, 2, 0, 1)
+	g.log.await(t, "the disconnect", func(ms []ingest.Message) bool {
+		return slices.ContainsFunc(ms, func(m ingest.Message) bool { return m.Kind == ingest.Disconnect && m.Client == "bad" })
+	})
+}
+
+func TestPortInUseSaysWhatToDo(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for address, want := range map[string]string{
+		l.Addr().String(): "another program has this port",
+		"192.0.2.1:1883":  "this machine does not have that address",
+		"no address":      "must be host:port",
+	} {
+		_, err := broker.Listen(broker.Options{Listen: address, Receiver: ingest.NewReceiver(ingest.ReceiverOptions{}), Authorizer: anyone{}})
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), address) {
+			t.Errorf("listening on %s says %v, want %q", address, err, want)
+		}
+	}
+}
+
+func TestMosquittoPub(t *testing.T) {
+	const tool = "mosquitto_pub"
+	path, err := exec.LookPath(tool)
+	if err != nil {
+		skipWithout(t, tool)
+	}
+	g := start(t, broker.Options{Authorizer: owners{}})
+	host, port, _ := net.SplitHostPort(g.address())
+	for _, version := range []string{"mqttv31", "mqttv311", "mqttv5"} {
+		for _, qos := range []string{"0", "1", "2"} {
+			out, err := exec.Command(path, "-h", host, "-p", port, "-V", version, "-q", qos, "-u", "s1", "-P", "secret",
+				"-i", "pub", "-t", "v1/s1/d/telemetry", "-m", version+" "+qos, "--repeat", "20").CombinedOutput()
+			if err != nil {
+				t.Errorf("%s at QoS %s: %v: %s", version, qos, err, out)
+			}
+		}
+	}
+	g.stop()
+	counts := make(map[string]int)
+	for _, m := range g.log.all() {
+		if m.Kind == ingest.Publish {
+			counts[string(m.Payload)]++
+		}
+	}
+	if len(counts) != 9 {
+		t.Errorf("kept %v", counts)
+	}
+	for what, n := range counts {
+		if n != 20 {
+			t.Errorf("%s: kept %d of 20", what, n)
+		}
+	}
+}
+
+// Whatever clients do, the books balance at every moment, and at the end the log
+// holds exactly what they say was kept.
+func TestBooksBalanceProperty(t *testing.T) {
+	g := start(t, broker.Options{Authorizer: owners{}, MaxPayload: 4 << 10})
+	done := make(chan struct{})
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(100 * time.Microsecond):
+				balance(t, g)
+			}
+		}
+	}()
+	client := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		client++
+		version := rapid.SampledFrom([]byte{4, 5}).Draw(rt, "version")
+		d := connect(t, g.address(), hello{client: fmt.Sprint("c", client), user: "s1", password: "secret", version: version})
+		defer d.Close()
+		var stream []byte
+		for id := range rapid.IntRange(0, 50).Draw(rt, "messages") {
+			qos := rapid.ByteRange(0, 2).Draw(rt, "qos")
+			topic := rapid.SampledFrom([]string{"v1/s1/d/telemetry", "v1/s1/d/status", "v1/s2/d/telemetry", "v1/s1/+"}).Draw(rt, "topic")
+			size := rapid.SampledFrom([]int{0, 10, 1000, 6000}).Draw(rt, "size")
+			stream = append(stream, d.publish(topic, qos, uint16(id+1), strings.Repeat("x", size))...)
+		}
+		_, _ = d.Write(stream) // it may have been dropped for what it sends
+		if rapid.Bool().Draw(rt, "says goodbye") {
+			_, _ = d.Write([]byte{0xe0, 0})
+			d.expectEnd(0)
+		}
+	})
+	close(done)
+	<-watched
+	g.stop()
+	balance(t, g)
+	s := g.stats()
+	kept := uint64(0)
+	for _, m := range g.log.all() {
+		if m.Kind.Counted() {
+			kept++
+		}
+	}
+	if s.Kept != kept || s.InFlight != 0 {
+		t.Errorf("books: %+v; the log holds %d", s, kept)
+	}
+	for _, reason := range []string{broker.RefusedBadTopic, broker.RefusedNotAuthorized, broker.RefusedTooBig} {
+		if s.Refused[reason] == 0 {
+			t.Errorf("nothing was refused as %s: the test does not test it", reason)
+		}
+	}
+}
+
+func balance(t *testing.T, g *gateway) {
+	s := g.stats()
+	sum := s.Kept + s.InFlight
+	for _, n := range s.Refused {
+		sum += n
+	}
+	if sum != s.Received {
+		t.Errorf("received %d is not %+v", s.Received, s)
+	}
+}
