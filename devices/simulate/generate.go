@@ -1,7 +1,8 @@
 //go:build ignore
 
 // Command generate writes configs/demo/devices.yaml: the county of the demo,
-// with invented sites, design values and contacts. Run it with go generate.
+// with invented sites, design values and contacts. Run it with go generate; an
+// argument names another file to write.
 package main
 
 import (
@@ -11,7 +12,7 @@ import (
 	"strings"
 )
 
-const file = "../../configs/demo/devices.yaml"
+const demoFile = "../../configs/demo/devices.yaml"
 
 const head = `# The simulated county of "fengsui demo": 23 plants, 80 restaurants, 24 electrical-fire
 # units, 4 tailings ponds and 19 slopes. Everything in it is invented: no site, place,
@@ -67,6 +68,10 @@ func main() {
 	sites = append(sites, ponds()...)
 	sites = append(sites, slopes()...)
 	sites = append(sites, newcomer())
+	file := demoFile
+	if len(os.Args) > 1 {
+		file = os.Args[1]
+	}
 	if err := os.WriteFile(file, []byte(head+render(sites)), 0o644); err != nil {
 		log.Fatal(err)
 	}
