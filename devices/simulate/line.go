@@ -128,8 +128,7 @@ func (l *line) connectAndServe(ctx context.Context) error {
 	if l.device != nil {
 		client.Publish(statusTopic(l.device), 1, false, "online")
 	}
-	//l.resend(client)
-	l.flight = nil
+	l.resend(client)
 	for {
 		select {
 		case m := <-l.queue:
