@@ -140,6 +140,7 @@ export class Console {
   }
 
   private hello(h: ServerHello): void {
+    this.watch.greeted();
     this.who.value = { state: "signed_in", user: h.user, role: h.role };
     this.newBuild.value = h.build !== "" && h.build !== this.build;
     void this.readSurroundings();
@@ -193,11 +194,12 @@ export class Console {
     const before = this.sight.value;
     if (sight.blind !== before.blind || (sight.blind && before.blind && sight.cause !== before.cause)) {
       this.sight.value = sight;
-      this.dataAsOf.value = sight.blind ? this.clock.at(sight.since) : null;
       if (sight.blind && !before.blind) this.missed.clear();
       if (!sight.blind && before.blind && this.everSaw) this.regained();
       if (!sight.blind) this.everSaw = true;
     }
+    const asOf = sight.blind && this.loaded.value ? this.clock.at(sight.since) : null;
+    this.dataAsOf.value = asOf === null ? null : Math.floor(asOf / 1_000) * 1_000;
     if (this.watch.isBehind(now) && now - this.lastAsk >= CANARY_LIMIT) {
       this.lastAsk = now;
       this.stream.ask();

@@ -29,6 +29,7 @@ export class Follower {
   private asking = false;
   private answering = ""; // the epoch of the gateway's last hello
   private parts: Alarm[] = [];
+  private partsOf = ""; // the snapshot they belong to
   private nextPart = 1;
   private head = Infinity; // how far the answer to our hello reaches
 
@@ -68,11 +69,14 @@ export class Follower {
   }
 
   private snapshot(s: Snapshot): Step {
+    const of = `${s.epoch}/${s.seq}`;
     if (s.part === 1) {
       this.parts = [];
+      this.partsOf = of;
       this.nextPart = 1;
     }
-    if (s.part !== this.nextPart) return nothing; // doubled or lost: the head's lead over us will make us ask
+    // A part that was lost or is of another snapshot: the gateway's lead over us will make us ask.
+    if (s.part !== this.nextPart || of !== this.partsOf) return nothing;
     this.nextPart++;
     this.parts.push(...(s.alarms ?? []));
     if (s.part < s.parts) return nothing;

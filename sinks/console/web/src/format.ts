@@ -45,10 +45,13 @@ export function formatZone(ms: number): string {
   return `UTC${minutes < 0 ? "−" : "+"}${Math.floor(size / 60)}${rest}`;
 }
 
-/** A moment as it is told today: the time alone, with the date before it on other days. */
+/** A moment as it is told today: the time alone; on other days after the date. */
 export function formatMoment(moment: Moment | null, now: number): string {
   if (!moment) return "—";
   const ms = Date.parse(moment);
   const date = formatDate(ms);
-  return date === formatDate(now) ? formatClock(ms) : `${date} ${formatClock(ms)}`;
+  const today = formatDate(now);
+  if (date === today) return formatClock(ms);
+  const sameYear = date.slice(0, 4) === today.slice(0, 4);
+  return `${sameYear ? date.slice(5) : date} ${formatClock(ms).slice(0, 5)}`;
 }

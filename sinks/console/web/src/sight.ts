@@ -8,6 +8,8 @@ export const CANARY_LIMIT = 3_000;
 /** From here on the page says that nothing on it can be trusted. */
 export const DISTRUST_AFTER = 25_000;
 export const TONE_AFTER = 10_000;
+/** A heartbeat so late is missing: from here on it is the line that is silent. */
+const HEARTBEAT_LATE = 1_500;
 /** More messages than this between ingest and judge: it is behind, not dead. */
 const BACKLOG = 100;
 
@@ -20,15 +22,19 @@ export type Sight = { blind: false } | { blind: true; cause: Cause; since: numbe
  * milliseconds, so that no clock step can blind it or, worse, hide that it is.
  */
 export class Watch {
+  private readonly started: number;
   private lastFrame: number;
+  private heard = false; // a heartbeat since the last hello
   private canary: number | null = null;
   private backlog = 0;
   private head = 0;
   private behindSince: number | null;
   private everCurrent = false;
   private wasBlind = true;
+  private everSaw = false;
 
   constructor(now: number) {
+    this.started = now;
     this.lastFrame = now;
     this.behindSince = now;
   }
@@ -38,8 +44,14 @@ export class Watch {
     this.lastFrame = now;
   }
 
+  /** A connection begins: what an older one said of the canary no longer counts for it. */
+  greeted(): void {
+    this.heard = false;
+  }
+
   /** The canary's age goes on growing here between two heartbeats. */
   health(h: Health, now: number): void {
+    this.heard = true;
     this.canary = h.canary_age_ms === null ? null : now - h.canary_age_ms;
     this.backlog = h.lag?.messages ?? 0;
     this.head = h.seq;
@@ -63,15 +75,24 @@ export class Watch {
   look(now: number): Sight {
     const sight = this.judge(now);
     this.wasBlind = sight.blind;
+    if (!sight.blind) this.everSaw = true;
     return sight;
+  }
+
+  private starting(): Sight {
+    return { blind: true, cause: "starting", since: this.started };
   }
 
   private judge(now: number): Sight {
     if (now - this.lastFrame >= FRAME_LIMIT) {
-      return { blind: true, cause: this.everCurrent ? "link" : "starting", since: this.lastFrame };
+      return this.everSaw ? { blind: true, cause: "link", since: this.lastFrame } : this.starting();
     }
-    if (!this.everCurrent) return { blind: true, cause: "starting", since: this.lastFrame };
+    if (!this.everCurrent) return this.starting();
+    if (!this.heard && this.wasBlind) {
+      return this.everSaw ? { blind: true, cause: "catching_up", since: this.canary ?? this.lastFrame } : this.starting();
+    }
     if (this.canary === null || now - this.canary >= CANARY_LIMIT) {
+      if (now - this.lastFrame >= HEARTBEAT_LATE) return { blind: true, cause: "link", since: this.lastFrame };
       const cause = this.backlog > BACKLOG ? "catching_up" : "judge";
       return { blind: true, cause, since: this.canary ?? this.lastFrame };
     }

@@ -31,11 +31,11 @@ export const zh = {
   "flag.backfill": "补报",
   "flag.drill": "演练",
 
-  // strip
+  // strip; \u200b is where a narrow screen may break
   "group.all": "全部",
   "group.unacked": "未确认",
-  "group.acked": "已确认未恢复",
-  "group.cleared": "恢复未确认",
+  "group.acked": "已确认\u200b未恢复",
+  "group.cleared": "恢复\u200b未确认",
   "group.shelved": "搁置",
   "group.suppressed": "屏蔽",
   "group.silence": "离线",
@@ -70,7 +70,6 @@ export const zh = {
   "calm.heartbeat": "最后心跳 {age}前",
   "calm.devices": "{online} / {devices} 台设备在线",
   "calm.rules": "{n} 条规则值守中",
-  "calm.unarmed": "{n} 条规则未布防",
 
   // takeover
   "takeover.view": "查看",
@@ -80,7 +79,6 @@ export const zh = {
   "health.source": "数据源 {name} 中断 {age}",
   "health.sink": "{name} 落后 {lag}",
   "health.disk": "磁盘余量 {free} GB，低于底线将拒收新消息",
-  "health.silentConsoles": "{n} 个监测台没有声音",
   "health.unarmed": "{n} 条规则缺少参数，未布防",
   "health.skew": "本机时钟偏差 {seconds} 秒",
   "health.newBuild": "监测台有新版本，将在空闲时自动刷新",
@@ -88,7 +86,6 @@ export const zh = {
   // top bar
   "top.time": "网关时间",
   "top.delay": "数据延迟",
-  "top.beat": "心跳",
   "top.language": "English",
   "top.theme": "外观",
   "theme.auto": "自动",
@@ -126,7 +123,6 @@ export const zh = {
 
   // detail
   "detail.back": "返回列表",
-  "detail.close": "关闭详情",
   "detail.gone": "此报警已关闭",
   "detail.unknown": "没有这条报警，或已关闭",
   "detail.trip": "触发值",
@@ -135,7 +131,6 @@ export const zh = {
   "detail.stale": "{age}前的读数",
   "detail.noValue": "无读数",
   "detail.raised": "发生",
-  "detail.lasting": "持续",
   "detail.sample": "采样",
   "detail.quality": "质量",
   "quality.good": "可信",
@@ -219,7 +214,6 @@ export const zh = {
   "overview.noSites": "还没有登记站点",
   "overview.keys": "快捷键",
   "keys.move": "上下移动",
-  "keys.open": "打开",
   "keys.ack": "确认",
   "keys.note": "备注",
   "keys.mute": "消音",

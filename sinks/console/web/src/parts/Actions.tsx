@@ -38,15 +38,17 @@ export function Actions({ alarm }: { alarm: Alarm }) {
       {form !== "none" && (
         <ActionForm key={form} form={form} alarm={alarm} busy={cut || pending !== undefined} onCancel={() => setForm("none")} onSend={run} />
       )}
-      <div class="buttons">
-        {alarm.state === "active_unacked" && button("ack", () => void run("ack"), true)}
-        {button("note", () => setForm(form === "note" ? "none" : "note"))}
-        {hasFlag(alarm, "shelved")
-          ? button("unshelve", () => void run("unshelve"))
-          : !isCleared(alarm) && button("shelve", () => setForm(form === "shelve" ? "none" : "shelve"))}
-        {hasFlag(alarm, "latched") && button("reset", () => void run("reset"))}
-        {button("close", () => setForm(form === "close" ? "none" : "close"), isCleared(alarm))}
-      </div>
+      {form === "none" && (
+        <div class="buttons">
+          {alarm.state === "active_unacked" && button("ack", () => void run("ack"), true)}
+          {button("note", () => setForm("note"))}
+          {hasFlag(alarm, "shelved")
+            ? button("unshelve", () => void run("unshelve"))
+            : !isCleared(alarm) && button("shelve", () => setForm("shelve"))}
+          {hasFlag(alarm, "latched") && button("reset", () => void run("reset"))}
+          {button("close", () => setForm("close"), isCleared(alarm))}
+        </div>
+      )}
     </div>
   );
 }

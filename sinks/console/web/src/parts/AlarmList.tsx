@@ -68,11 +68,9 @@ function Row({ alarm, index, height, selected }: { alarm: Alarm; index: number; 
         <LevelChip alarm={alarm} />
       </span>
       <span role="gridcell" class="what">
-        <b>
-          <span>{say(alarm.title) || alarm.rule}</span>
-          <Flags alarm={alarm} />
-        </b>
+        <b>{say(alarm.title) || alarm.rule}</b>
         <small>
+          <Flags alarm={alarm} />
           {say(alarm.site_name) || alarm.site}
           {alarm.device !== "" && ` · ${say(alarm.device_name) || alarm.device}`}
         </small>

@@ -17,7 +17,7 @@ export function BlindBanner() {
     <section class={`blind ${age >= DISTRUST_AFTER ? "distrust" : ""}`}>
       <b class="title" role="alert">{t("blind.title")}</b>
       <div>
-        <b class="asof">{asOf === null || !console.loaded.value ? t("blind.asOfNever") : t("blind.asOf", { time: formatClock(asOf) })}</b>
+        <b class="asof">{asOf === null ? t("blind.asOfNever") : t("blind.asOf", { time: formatClock(asOf) })}</b>
         <span class="why">
           {t(`blind.${sight.cause}`)}
           {reason(console)} · <span aria-hidden="true">{t("blind.for", { age: formatAge(age) })}</span>

@@ -13,7 +13,7 @@ export function Takeover() {
   if (!first) return null;
   const live = console.liveValue(first)?.value ?? first.value;
   return (
-    <button type="button" class="takeover" onClick={() => console.select(first.id)}>
+    <button type="button" class={`takeover ${first.id === console.selected.value ? "here" : ""}`} onClick={() => console.select(first.id)}>
       <Shape look="red" />
       <b class="level">{t("levelLong.red")}</b>
       <span class="where">

@@ -52,8 +52,8 @@ function Pulse() {
   return (
     <div class={`pulse ${blind ? "stopped" : ""}`}>
       <div class="delay" title={t("top.delay")}>
-        <i class={`beat ${console.beat.value % 2 === 0 ? "even" : "odd"}`} aria-hidden="true" />
         <small>{t("top.delay")}</small>
+        <i class={`beat ${console.beat.value % 2 === 0 ? "even" : "odd"}`} aria-hidden="true" />
         <b>{blind || delay === null ? "—" : `${(delay / 1_000).toFixed(1)} s`}</b>
       </div>
       <time class="clock" title={t("top.time")}>
