@@ -139,6 +139,7 @@ func (h *Hub) tick(ctx context.Context) {
 // pulse makes the health frame of this second.
 func (h *Hub) pulse() {
 	health := h.o.Health()
+	h.checkLog()
 	head := h.o.Alarms.Last().Seq
 	now := h.o.Now()
 	h.mu.Lock()

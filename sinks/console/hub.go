@@ -115,11 +115,13 @@ type Hub struct {
 	sockets   map[*socket]struct{}
 	joined    uint64 // sockets ever
 	closing   bool
-	health    Health
-	healthNow *frame
-	beat      uint64 // grows with every health frame
-	lag       logLag
-	stats     Stats
+	// stopReading ends the read of the alarm log, so that it is begun anew.
+	stopReading context.CancelCauseFunc
+	health      Health
+	healthNow   *frame
+	beat        uint64 // grows with every health frame
+	lag         logLag
+	stats       Stats
 
 	snapshotMu sync.Mutex // one snapshot is encoded at a time
 	snapshot   *snapshot
@@ -202,11 +204,16 @@ func (h *Hub) followAlarms(ctx context.Context) error {
 	if err := h.load(ctx); err != nil {
 		return err
 	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	h.mu.Lock()
+	h.stopReading = stop
+	h.mu.Unlock()
 	for {
 		err := h.o.Alarms.Read(ctx, h.Seq()+1, h.take)
 		last, lost := lostUpTo(err)
 		if !lost {
-			return err
+			return errors.Join(context.Cause(ctx), err)
 		}
 		h.o.Logger.Error("events of the alarm log are lost", "from", h.Seq()+1, "to", last, "error", err)
 		if err := h.skip(last); err != nil {
@@ -271,7 +278,9 @@ func (h *Hub) load(ctx context.Context) error {
 		p.apply(&e.Alarm)
 		return nil
 	})
-	if err != nil {
+	if errors.Is(err, journal.ErrCorrupt) {
+		h.o.Logger.Error("the last events of some alarms are damaged, they are not shown", "error", err)
+	} else if err != nil {
 		return fmt.Errorf("read the alarms as they stand: %w", err)
 	}
 	p.changed = true
@@ -288,8 +297,36 @@ func (h *Hub) load(ctx context.Context) error {
 	return nil
 }
 
+// another reports whether the log is no longer the one the present was built
+// from: it has another epoch, or ends before what was published.
+func (h *Hub) another() bool {
+	h.mu.RLock()
+	epoch, seq := h.epoch, h.seq
+	h.mu.RUnlock()
+	return h.o.Alarms.Epoch() != epoch || h.o.Alarms.Last().Seq < seq
+}
+
+var errAnother = errors.New("the alarm log is another one than before")
+
+// checkLog begins to read anew when the log is another one, although no entry
+// has come that would tell.
+func (h *Hub) checkLog() {
+	if !h.Loaded() || !h.another() {
+		return
+	}
+	h.mu.RLock()
+	stop := h.stopReading
+	h.mu.RUnlock()
+	if stop != nil {
+		stop(errAnother)
+	}
+}
+
 // take publishes one event of the alarm log.
 func (h *Hub) take(r journal.Record) error {
+	if h.another() {
+		return errAnother
+	}
 	f, e, err := eventFrame(r)
 	if err != nil {
 		if f == nil {

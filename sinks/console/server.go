@@ -20,7 +20,7 @@ import (
 
 // Options are the parts of a [Server]. Those without a default must be set.
 type Options struct {
-	// Listen is the address: host:port. Required.
+	// Listen is the address: host:port. Empty: only Handler serves.
 	Listen string
 	// TLSCert and TLSKey are the files of a certificate; empty: plain HTTP.
 	TLSCert, TLSKey string
@@ -104,6 +104,9 @@ func NewServer(o Options) (*Server, error) {
 		fail(w, http.StatusForbidden, "foreign_origin", "this came from another site than the gateway's own page")
 	}))
 	s.handler = secure(sameSite.Handler(s.mux()))
+	if o.Listen == "" {
+		return s, nil
+	}
 	return s, s.listen()
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"strings"
 	"sync"
 
 	"fengsui/devices"
@@ -29,7 +28,11 @@ type Value struct {
 // frame, if its device has an open alarm. Who misses a tick catches up by the
 // number of the tick in which a point changed last.
 type values struct {
-	mu        sync.RWMutex
+	// Owned by who reads the log: the decoder, and what it calls the devices.
+	decoder devices.ReadingsDecoder
+	known   map[*devices.Device]*deviceValues
+
+	mu        sync.RWMutex             // guards what follows
 	devices   map[string]*deviceValues // by "site/device"
 	max       int
 	grown     bool // a device is new since the last tick
@@ -69,7 +72,10 @@ const (
 )
 
 func newValues(maxDevices int) *values {
-	return &values{devices: map[string]*deviceValues{}, max: maxDevices, tick: 1, rejected: make([]devices.Rejection, rejectionsKept)}
+	return &values{
+		known: map[*devices.Device]*deviceValues{}, devices: map[string]*deviceValues{}, max: maxDevices,
+		tick: 1, rejected: make([]devices.Rejection, rejectionsKept),
+	}
 }
 
 // followReadings reads the newest entries and then follows the head. What it
@@ -82,7 +88,10 @@ func (h *Hub) followReadings(ctx context.Context) error {
 	for {
 		err := h.o.Readings.Read(ctx, from, func(r journal.Record) error {
 			from = r.Seq + 1
-			return h.values.take(r)
+			if err := h.values.take(r); err != nil {
+				h.o.Logger.Error("readings cannot be read, the console shows older values", "error", err)
+			}
+			return nil
 		})
 		last, lost := lostUpTo(err)
 		if !lost || last < from {
@@ -94,9 +103,9 @@ func (h *Hub) followReadings(ctx context.Context) error {
 
 // take reads one entry of the readings log; one that cannot be read is left out.
 func (v *values) take(r journal.Record) error {
-	entry, err := devices.DecodeReadings(r.Data)
+	entry, err := v.decoder.Decode(r.Data)
 	if err != nil {
-		return fmt.Errorf("entry %d: %w", r.Seq, err)
+		return fmt.Errorf("entry %d of the readings log: %w", r.Seq, err)
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -128,17 +137,23 @@ func (v *values) reading(r *devices.Reading) {
 	}
 }
 
+// device finds the values of a device; nil when there are too many already. The
+// decoder gives the same device the same pointer in every entry.
 func (v *values) device(of *devices.Device) *deviceValues {
+	d, ok := v.known[of]
+	if ok {
+		return d
+	}
 	key := of.Key()
-	d := v.devices[key]
-	if d == nil {
-		if len(v.devices) >= v.max {
-			return nil
-		}
-		d = &deviceValues{site: strings.Clone(of.Site.ID), device: strings.Clone(of.ID)}
-		v.devices[strings.Clone(key)] = d
+	if d = v.devices[key]; d == nil && len(v.devices) < v.max {
+		d = &deviceValues{site: of.Site.ID, device: of.ID}
+		v.devices[key] = d
 		v.grown = true
 	}
+	if len(v.known) > 2*v.max { // the decoder has begun anew
+		clear(v.known)
+	}
+	v.known[of] = d
 	return d
 }
 
@@ -148,7 +163,7 @@ func (d *deviceValues) point(field string) *pointValue {
 			return &d.points[i]
 		}
 	}
-	d.points = append(d.points, pointValue{field: strings.Clone(field)})
+	d.points = append(d.points, pointValue{field: field})
 	return &d.points[len(d.points)-1]
 }
 
