@@ -59,6 +59,8 @@ function Row({ alarm, index, height, selected }: { alarm: Alarm; index: number; 
       class={`row ${lookOf(alarm)} ${phase}`}
       role="row"
       id={`row-${alarm.id}`}
+      data-device={`${alarm.site}/${alarm.device}`}
+      data-state={alarm.state}
       aria-rowindex={index + 2}
       aria-selected={selected}
       style={{ transform: `translateY(${index * height}px)` }}

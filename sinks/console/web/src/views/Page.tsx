@@ -32,7 +32,7 @@ function Desk() {
     return () => removeEventListener("keydown", press);
   }, []);
   return (
-    <div class={`desk ${opened ? "opened" : ""}`}>
+    <div class={`desk ${opened ? "opened" : ""}`} data-sight={blind ? "blind" : "sees"}>
       <TopBar />
       <BlindBanner />
       <div class={`data ${blind ? "unseen" : ""}`}>
