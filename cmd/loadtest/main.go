@@ -1,0 +1,288 @@
+// Command loadtest measures the real gateway from outside: what a message costs,
+// how many a second it takes, and how long it is from a publish to the screen.
+// Beside it, in the same minutes, it measures what a counting paho subscriber
+// behind Mosquitto costs, so that the figures mean something on another machine.
+//
+// In: the fengsui binary (built if none is named). Out: a table in Markdown. It
+// keeps nothing, works in a temporary folder, talks to loopback only, and is
+// bounded in messages and time. It will not tell what a network or a slow disk
+// adds, and the generator takes its share of the same cores.
+//
+//	go run ./cmd/loadtest
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// options of a measurement.
+type options struct {
+	Binary      string
+	Sites       int
+	DevicesEach int
+	QoS         byte
+	Messages    int // a round
+	Rounds      int
+	Window      int
+	Rate        int           // of the calm phase, messages a second
+	Calm        time.Duration // how long it lasts
+	Limit       time.Duration // of everything
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "loadtest:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) == 3 && args[0] == "subscriber" {
+		qos, err := strconv.ParseUint(args[2], 10, 8)
+		if err != nil {
+			return fmt.Errorf("subscriber: QoS %q: %w", args[2], err)
+		}
+		return subscriber(args[1], byte(qos), os.Stdin, out)
+	}
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.Limit)
+	defer cancel()
+	dir, err := os.MkdirTemp("", "fengsui-loadtest")
+	if err != nil {
+		return fmt.Errorf("make a folder to work in: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	if o.Binary == "" {
+		if o.Binary, err = build(ctx, dir); err != nil {
+			return err
+		}
+	}
+	r, err := measure(ctx, o, dir)
+	if err != nil {
+		return err
+	}
+	return r.write(out)
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("loadtest", flag.ContinueOnError)
+	flags.StringVar(&o.Binary, "fengsui", "", "the binary to measure; empty: go build ./cmd/fengsui")
+	flags.IntVar(&o.Sites, "sites", 20, "sites, with one connection each")
+	flags.IntVar(&o.DevicesEach, "devices", 50, "devices a site")
+	qos := flags.Int("qos", 1, "0 or 1")
+	flags.IntVar(&o.Messages, "messages", 300_000, "messages a round")
+	flags.IntVar(&o.Rounds, "rounds", 3, "rounds; the median counts")
+	flags.IntVar(&o.Window, "window", 500, "unacknowledged messages a connection, at QoS 1")
+	flags.IntVar(&o.Rate, "rate", 1000, "messages a second of the calm phase, in which latency is measured")
+	flags.DurationVar(&o.Calm, "calm", 30*time.Second, "length of the calm phase")
+	flags.DurationVar(&o.Limit, "limit", 10*time.Minute, "give up after this time")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	o.QoS = byte(*qos)
+	switch {
+	case flags.NArg() > 0:
+		return o, fmt.Errorf("unexpected %q", flags.Arg(0))
+	case *qos != 0 && *qos != 1:
+		return o, fmt.Errorf("-qos %d; want 0 or 1", *qos)
+	case o.Sites < 1 || o.Sites > 100 || o.DevicesEach < 1 || o.DevicesEach > 1000:
+		return o, errors.New("want 1 to 100 sites of 1 to 1000 devices")
+	case o.Messages < o.Sites || o.Messages > 10_000_000 || o.Rounds < 1 || o.Rounds > 20:
+		return o, errors.New("want at most 10,000,000 messages in 1 to 20 rounds, and a message for every site")
+	case o.Window < 1 || o.Window > 60_000:
+		return o, errors.New("want a window of 1 to 60,000 messages")
+	case o.Rate < 1 || o.Rate > 20_000 || o.Calm < time.Second || o.Calm > 10*time.Minute:
+		return o, errors.New("want a calm phase of 1 s to 10 min at 1 to 20,000 messages a second")
+	}
+	return o, nil
+}
+
+// build compiles the gateway from the sources beside this program.
+func build(ctx context.Context, dir string) (string, error) {
+	binary := filepath.Join(dir, "fengsui")
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "fengsui/cmd/fengsui").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build the gateway: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// measure runs gateway and baseline in turn, so that both see the same machine.
+func measure(ctx context.Context, o options, dir string) (*report, error) {
+	r := &report{options: o, began: time.Now()}
+	g, err := newGateway(o.Binary, dir, o.Sites, o.DevicesEach)
+	if err != nil {
+		return nil, err
+	}
+	if r.startEmpty, err = g.start(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { g.process.stop() }()
+
+	b, err := startBaseline(ctx, o, dir)
+	if err != nil {
+		return nil, err
+	}
+	if b != nil {
+		defer b.stop()
+	}
+	for range o.Rounds {
+		if b != nil {
+			if err := b.round(ctx, o, r); err != nil {
+				return nil, err
+			}
+		}
+		if err := g.round(ctx, o, r); err != nil {
+			return nil, err
+		}
+	}
+	if err := g.calm(ctx, o, r); err != nil {
+		return nil, err
+	}
+	if r.memoryNow, r.memoryPeak, err = g.process.memory(); err != nil {
+		return nil, err
+	}
+	g.process.stop()
+	r.startFull, err = g.start(ctx)
+	return r, err
+}
+
+// startBaseline is nil, without an error, where Mosquitto is not installed.
+func startBaseline(ctx context.Context, o options, dir string) (*baseline, error) {
+	if _, err := findMosquitto(); err != nil {
+		return nil, nil
+	}
+	b, err := startBroker(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.startSubscriber(o.QoS); err != nil {
+		b.stop()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (o options) load(address string) loadOptions {
+	return loadOptions{
+		Address: address, Connections: o.Sites, Devices: devicesOf(o.Sites, o.DevicesEach),
+		QoS: o.QoS, Messages: o.Messages, Window: o.Window,
+	}
+}
+
+// round publishes the load through Mosquitto and waits until it is counted.
+func (b *baseline) round(ctx context.Context, o options, r *report) error {
+	before, err := cpus(b.broker, b.subscriber)
+	if err != nil {
+		return err
+	}
+	counted, err := b.total()
+	if err != nil {
+		return err
+	}
+	load, err := publish(ctx, o.load(b.address))
+	if err != nil {
+		return fmt.Errorf("load on mosquitto: %w", err)
+	}
+	err = b.subscriber.until(ctx, "wait until everything is counted", func() error {
+		have, err := b.total()
+		if err == nil && have-counted < o.Messages {
+			time.Sleep(50 * time.Millisecond)
+			err = fmt.Errorf("%d of %d messages counted", have-counted, o.Messages)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	after, err := cpus(b.broker, b.subscriber)
+	if err != nil {
+		return err
+	}
+	r.mosquitto = append(r.mosquitto, cost{messages: o.Messages, cpu: after[0] - before[0], perSecond: load.perSecond()})
+	r.paho = append(r.paho, cost{messages: o.Messages, cpu: after[1] - before[1]})
+	return nil
+}
+
+// round publishes the load to the gateway and waits until it is judged.
+func (g *gateway) round(ctx context.Context, o options, r *report) error {
+	before, err := cpus(g.process)
+	if err != nil {
+		return err
+	}
+	accepted, err := g.metric("fengsui_messages_accepted_total")
+	if err != nil {
+		return err
+	}
+	load, err := publish(ctx, o.load(g.mqtt))
+	if err != nil {
+		return fmt.Errorf("load on fengsui: %w", err)
+	}
+	if err := g.waitJudged(ctx, int(accepted)+o.Messages); err != nil {
+		return err
+	}
+	after, err := cpus(g.process)
+	if err != nil {
+		return err
+	}
+	r.fengsui = append(r.fengsui, cost{messages: o.Messages, cpu: after[0] - before[0], perSecond: load.perSecond()})
+	return nil
+}
+
+// calm measures latency at a moderate rate.
+func (g *gateway) calm(ctx context.Context, o options, r *report) error {
+	before, err := cpus(g.process)
+	if err != nil {
+		return err
+	}
+	load := o.load(g.mqtt)
+	load.Rate, load.Messages, load.QoS = o.Rate, int(o.Calm.Seconds()*float64(o.Rate)), 1
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		result, err := publish(ctx, load)
+		r.acked = result.Acked
+		r.calmFor = result.Elapsed
+		return err
+	})
+	group.Go(func() (err error) {
+		const every = 50 * time.Millisecond
+		r.screen, err = g.probe(ctx, every, int((o.Calm-time.Second/2)/every))
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	after, err := cpus(g.process)
+	r.calmCPU = after[0] - before[0]
+	return err
+}
+
+func cpus(of ...*process) ([]time.Duration, error) {
+	all := make([]time.Duration, len(of))
+	for i, p := range of {
+		var err error
+		if all[i], err = p.cpu(); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
