@@ -148,7 +148,12 @@ func (d *Decoded) status() {
 }
 
 func (d *Decoded) telemetry(house *codec.House) {
-	err := house.Decode(d.in.Payload, d.sample)
+	if err := house.Decode(d.in.Payload, d.sample); err != nil {
+		d.rejectPayload(err)
+	}
+}
+
+func (d *Decoded) rejectPayload(err error) {
 	var refused *codec.Error
 	if errors.As(err, &refused) {
 		d.rejectError(refused)

@@ -291,11 +291,11 @@ func (d *ReadingsDecoder) site() *Site {
 	if !first {
 		return d.siteAt[n]
 	}
-	id, area := string(d.text()), string(d.text())
-	site := d.sites[siteName{id, area}]
+	id, area := d.text(), d.text()
+	site := d.sites[siteName{string(id), string(area)}]
 	if site == nil {
-		site = &Site{ID: id, Area: area}
-		d.sites[siteName{id, area}] = site
+		site = &Site{ID: string(id), Area: string(area)}
+		d.sites[siteName{site.ID, site.Area}] = site
 	}
 	d.siteAt = append(d.siteAt, site)
 	return site

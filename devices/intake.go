@@ -156,7 +156,7 @@ func (i *Intake) Accept(d *Decoded, out *Outcome) Verdict {
 		v.Class = Quarantined
 		out.Quarantined++
 	case i.redelivered(d) || !i.samples(d, out):
-		v.Class = Duplicate
+		v.Class, v.Presence = Duplicate, NoPresence
 		out.Duplicates++
 	default:
 		v.Class = Accepted

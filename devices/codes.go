@@ -1,0 +1,13 @@
+package devices
+
+import "fengsui/devices/codec"
+
+// Codes lists every code under which a message or a field can be quarantined,
+// for those who count by it.
+func Codes() []string {
+	return []string{
+		CodeBadTopic, CodeUnknownSite, CodeUnknownDevice, CodeBadStatus, CodeUnknownField, CodeDuplicateField, CodeMore,
+		codec.CodeEmpty, codec.CodeTooLarge, codec.CodeTooDeep, codec.CodeBadJSON, codec.CodeNotAnObject, codec.CodeNoValues,
+		codec.CodeDuplicate, codec.CodeBadTime, codec.CodeBadSeq, codec.CodeNotANumber, codec.CodeNotFinite, codec.CodeNested,
+	}
+}
