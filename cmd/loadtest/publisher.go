@@ -69,12 +69,14 @@ func publish(ctx context.Context, o loadOptions) (loadResult, error) {
 	for _, p := range publishers {
 		group.Go(func() error { return p.run(ctx) })
 	}
-	err := group.Wait()
+	if err := group.Wait(); err != nil {
+		return loadResult{}, err
+	}
 	result := loadResult{Messages: o.Messages, Elapsed: time.Since(began)}
 	for _, p := range publishers {
 		result.Acked = append(result.Acked, p.latencies...)
 	}
-	return result, err
+	return result, nil
 }
 
 // publisher is one connection.
