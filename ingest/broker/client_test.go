@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -168,6 +169,17 @@ func startWith(t *testing.T, o broker.Options, log *memoryLog) *gateway {
 }
 
 func (g *gateway) address() string { return g.Addr().String() }
+
+// awaitRefusals waits until so many refusals are remembered.
+func (g *gateway) awaitRefusals(t *testing.T, n int) []broker.Refusal {
+	t.Helper()
+	for deadline := time.Now().Add(patience); len(g.Refusals()) < n; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("remembered %+v, want %d", g.Refusals(), n)
+		}
+	}
+	return g.Refusals()
+}
 
 func (g *gateway) stats() ingest.SourceStats { return g.receiver.Stats()[broker.Source] }
 

@@ -90,12 +90,12 @@ func TestTLS(t *testing.T) {
 	plain := rawDevice(t, g)
 	plain.send(hello{client: "plain", version: 4}.packet())
 	plain.expectEnd(0x20)
+	if f := g.awaitRefusals(t, 1); f[0].Remote != plain.LocalAddr().String() {
+		t.Errorf("a client without TLS is remembered as %+v", f)
+	}
 	g.stop() // says goodbye to the client over TLS as well
 	if s := g.stats(); s.Kept != 1 {
 		t.Errorf("books: %+v", s)
-	}
-	if f := g.Refusals(); len(f) != 1 || f[0].Remote != plain.LocalAddr().String() {
-		t.Errorf("a client without TLS is remembered as %+v", f)
 	}
 }
 

@@ -161,17 +161,17 @@ var (
 	errWithWill = errors.New("disconnected, leaving its will to be published")
 )
 
-// reason says why the connection has ended: for our own reason, if we ended it;
-// else as the client said, or as the network looked.
+// reason says why the connection has ended: because the client said goodbye; for
+// our own reason, if we ended it; else as the network looked.
 func (s *session) reason(err error) error {
-	if cause := s.Cause(); cause != nil {
-		return cause
-	}
 	if code, ok := s.Goodbye(); ok {
 		if code == packets.CodeDisconnectWillMessage.Code {
 			return errWithWill
 		}
 		return errGoodbye
+	}
+	if cause := s.Cause(); cause != nil {
+		return cause
 	}
 	if s.client != nil && s.client.StopCause() == packets.ErrSessionTakenOver {
 		return errTakenOver
@@ -182,10 +182,10 @@ func (s *session) reason(err error) error {
 	return err
 }
 
-// vanished reports whether the client went without saying goodbye and not
-// because we sent it away: its will is to be published.
+// vanished reports whether the client's will is to be published: because it
+// asked for that, or went without saying goodbye and not because we sent it away.
 func (s *session) vanished(reason error) bool {
-	return s.Cause() == nil && reason != errGoodbye && reason != errTakenOver
+	return reason == errWithWill || s.Cause() == nil && reason != errGoodbye && reason != errTakenOver
 }
 
 func (s *session) event(kind ingest.MessageKind, reason string) *ingest.Message {
