@@ -1,0 +1,214 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"fengsui/devices"
+)
+
+// Config is the operator's manual: every key of fengsui.yaml stands here with
+// its default, and why one would change it. configs/fengsui.yaml decodes to
+// exactly these defaults. Paths are relative to the config file.
+type Config struct {
+	// Data is the folder with the logs, the registry and the admin token. One
+	// gateway at a time: a second one on the same folder refuses to start.
+	// Put it on a disk of its own, with 20 GB or more. Default "data".
+	Data string `yaml:"data"`
+
+	HTTP    HTTPConfig    `yaml:"http"`
+	MQTT    MQTTConfig    `yaml:"mqtt"`
+	Brokers []Broker      `yaml:"brokers"`
+	Influx  *InfluxConfig `yaml:"influx"`
+	Journal JournalConfig `yaml:"journal"`
+	Metrics MetricsConfig `yaml:"metrics"`
+
+	// Devices is the file with sites and devices. Optional: devices can be added
+	// at run time as well (fengsui device add); what the file says wins at start.
+	Devices string `yaml:"devices"`
+	// Kinds and Rules are folders that replace the built-in kinds of devices and
+	// rules. Empty: the built-in ones (fengsui init writes a copy to start from).
+	Kinds string `yaml:"kinds"`
+	Rules string `yaml:"rules"`
+
+	// HistoryAfter is the age from which a reading is history: it is stored and
+	// shown as 补报, but wakes nobody. Default 30m.
+	HistoryAfter time.Duration `yaml:"history_after"`
+
+	// Log is how much is logged: debug, info, warn or error. Default info.
+	Log string `yaml:"log"`
+
+	builtinDevices []byte // the demo's county, in place of a devices file
+}
+
+// HTTPConfig is the console, the API and the websocket.
+type HTTPConfig struct {
+	// Listen is address:port. The default "127.0.0.1:8080" is reachable from this
+	// machine only; use ":8080" for the monitoring centre's network.
+	Listen string `yaml:"listen"`
+	// Origins that may open the stream and send commands beside the gateway's own
+	// address, for a reverse proxy under another name. Example: https://console.example
+	Origins []string `yaml:"origins"`
+}
+
+// MQTTConfig is the embedded intake, to which devices connect directly.
+type MQTTConfig struct {
+	// Listen is address:port; empty switches the intake off (devices then come
+	// through brokers only). Default ":1883".
+	Listen string `yaml:"listen"`
+	// MaxPayload is the largest message taken, in bytes. Default 1 MiB.
+	MaxPayload int `yaml:"max_payload"`
+
+	// anonymous lets devices in without a password; only the demo sets it, and
+	// only on loopback.
+	anonymous bool
+}
+
+// Broker is an external MQTT broker that the gateway reads from as a client.
+type Broker struct {
+	// Name of the source in metrics, alarms and the console.
+	Name string `yaml:"name"`
+	// URL: tcp://host:1883, ssl://host:8883, ws://… or wss://…
+	URL string `yaml:"url"`
+	// Topics to subscribe to. Default ["v1/#"].
+	Topics []string `yaml:"topics"`
+	// QoS of the subscription. 1 (default) loses nothing; 0 is best effort.
+	QoS *int `yaml:"qos"`
+	// ClientID must stay the same, the broker keeps the session under it.
+	// Default "fengsui-" and the name.
+	ClientID string `yaml:"client_id"`
+	Username string `yaml:"username"`
+	// PasswordFile holds the password; it is never written into this file.
+	PasswordFile string `yaml:"password_file"`
+	// Share is the name of a shared-subscription group ($share/NAME/…), for
+	// several gateways that divide one broker's messages.
+	Share string `yaml:"share"`
+	// CAFile verifies the broker's certificate; empty: the system's roots.
+	CAFile string `yaml:"ca_file"`
+}
+
+// InfluxConfig is the InfluxDB 2 server that gets readings and alarm events.
+type InfluxConfig struct {
+	URL    string `yaml:"url"`
+	Org    string `yaml:"org"`
+	Bucket string `yaml:"bucket"`
+	// TokenFile holds an API token that may write the bucket.
+	TokenFile string `yaml:"token_file"`
+
+	token string // the demo takes it from the environment
+}
+
+// JournalConfig is how long, and on how much disk, messages are kept.
+type JournalConfig struct {
+	// Keep is how long messages and readings stay in the logs after every sink has
+	// them. What a sink still needs is never dropped. Default 168h (7 days).
+	Keep time.Duration `yaml:"keep"`
+	// MaxBytes is the most the logs may take together. Default 20 GB.
+	MaxBytes int64 `yaml:"max_bytes"`
+}
+
+// MetricsConfig says who may scrape /metrics: loopback always may.
+type MetricsConfig struct {
+	// TokenFile holds a bearer token for scrapers that are not on this machine.
+	TokenFile string `yaml:"token_file"`
+}
+
+func defaultConfig() Config {
+	return Config{
+		Data:         "data",
+		HTTP:         HTTPConfig{Listen: "127.0.0.1:8080"},
+		MQTT:         MQTTConfig{Listen: ":1883", MaxPayload: 1 << 20},
+		Journal:      JournalConfig{Keep: 7 * 24 * time.Hour, MaxBytes: 20_000_000_000},
+		HistoryAfter: 30 * time.Minute,
+		Log:          "info",
+	}
+}
+
+// loadConfig reads a config file over the defaults; unknown keys are errors.
+func loadConfig(path string) (Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("read config: %w (fengsui init writes one to start from)", err)
+	}
+	c := defaultConfig()
+	doc, err := devices.ReadDocument(path, text, &c)
+	if err != nil {
+		return Config{}, err
+	}
+	c.resolve(filepath.Dir(path))
+	return c, c.validate(doc)
+}
+
+// resolve makes paths relative to the folder of the config file.
+func (c *Config) resolve(folder string) {
+	paths := []*string{&c.Data, &c.Devices, &c.Kinds, &c.Rules, &c.Metrics.TokenFile}
+	for i := range c.Brokers {
+		paths = append(paths, &c.Brokers[i].PasswordFile, &c.Brokers[i].CAFile)
+	}
+	if c.Influx != nil {
+		paths = append(paths, &c.Influx.TokenFile)
+	}
+	for _, p := range paths {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(folder, *p)
+		}
+	}
+}
+
+// validate complains with the place in the file.
+func (c *Config) validate(doc *devices.Document) error {
+	var errs []error
+	wrong := func(path, format string, args ...any) { errs = append(errs, doc.Errorf(path, format, args...)) }
+	if c.Data == "" {
+		wrong("$.data", "data is empty; name a folder for the logs")
+	}
+	if c.HTTP.Listen == "" {
+		wrong("$.http.listen", "listen is empty; the console is where alarms are seen, give it an address such as 127.0.0.1:8080")
+	}
+	if c.MQTT.Listen == "" && len(c.Brokers) == 0 {
+		wrong("$.mqtt.listen", "listen is empty and there are no brokers: nothing could arrive")
+	}
+	if c.MQTT.MaxPayload < 1024 || c.MQTT.MaxPayload > 4<<20 {
+		wrong("$.mqtt.max_payload", "max_payload is %d; want 1024 to %d bytes", c.MQTT.MaxPayload, 4<<20)
+	}
+	if c.Journal.MaxBytes < 1<<30 {
+		wrong("$.journal.max_bytes", "max_bytes is %d; want at least %d (1 GiB)", c.Journal.MaxBytes, 1<<30)
+	}
+	if c.Journal.Keep <= 0 {
+		wrong("$.journal.keep", "keep is %v; want a duration such as 168h", c.Journal.Keep)
+	}
+	if c.HistoryAfter <= 0 {
+		wrong("$.history_after", "history_after is %v; want a duration such as 30m", c.HistoryAfter)
+	}
+	if in := c.Influx; in != nil && (in.URL == "" || in.Org == "" || in.Bucket == "" || in.TokenFile == "") {
+		wrong("$.influx", "influx needs url, org, bucket and token_file")
+	}
+	if _, err := logLevel(c.Log); err != nil {
+		wrong("$.log", "%v", err)
+	}
+	names := map[string]bool{embeddedSource: true}
+	for i := range c.Brokers {
+		c.Brokers[i].validate(fmt.Sprintf("$.brokers[%d]", i), names, wrong)
+	}
+	return errors.Join(errs...)
+}
+
+func (b *Broker) validate(path string, names map[string]bool, wrong func(path, format string, args ...any)) {
+	switch {
+	case b.Name == "":
+		wrong(path, "name is empty; it names the source in metrics and alarms")
+	case names[b.Name]:
+		wrong(path+".name", "name %q is taken; every source needs one of its own", b.Name)
+	}
+	names[b.Name] = true
+	if !strings.Contains(b.URL, "://") {
+		wrong(path+".url", "url is %q; want tcp://host:1883 or ssl://host:8883", b.URL)
+	}
+	if b.QoS != nil && (*b.QoS < 0 || *b.QoS > 1) {
+		wrong(path+".qos", "qos is %d; want 0 or 1", *b.QoS)
+	}
+}

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"fengsui/ingest/journal"
+	"fengsui/rules/alarms"
+)
+
+// appendEvent puts an event into the alarm log, under its alarm's key, right
+// behind what this gateway believes to be the last: if another one ever wrote
+// there, the log refuses.
+func appendEvent(ctx context.Context, log *journal.KeyedLog, e *alarms.Event) (uint64, error) {
+	last := log.Last().Seq
+	e.Seq, e.Alarm.Seq = last+1, last+1
+	data, err := json.Marshal(e)
+	if err != nil {
+		return 0, fmt.Errorf("encode: %w", err)
+	}
+	return log.Append(ctx, e.Alarm.ID, data, last)
+}
+
+func decodeEvent(r journal.Record) (alarms.Event, error) {
+	var e alarms.Event
+	if err := json.Unmarshal(r.Data, &e); err != nil {
+		return e, fmt.Errorf("read event %d of the alarm log: %w", r.Seq, err)
+	}
+	e.Seq, e.Alarm.Seq = r.Seq, r.Seq
+	return e, nil
+}

@@ -1,0 +1,402 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"fengsui/devices"
+	"fengsui/ingest"
+	"fengsui/ingest/journal"
+	"fengsui/rules"
+	"fengsui/rules/alarms"
+)
+
+// judge is the spine of the gateway: every entry of the input log walks through
+// it once, in receive order.
+//
+//	decode → who spoke, is it credible (devices) → what does it mean (rules) → what changed (alarms)
+//
+// One goroutine judges, so rules over a device, a site or the county see one
+// order and one clock. What it decides leaves through two logs: alarm events,
+// synced before anybody hears of them, and readings, appended behind it.
+//
+// Its clock is the receive time of the entry at hand, and wall time at the head
+// of the input log; it never runs backwards.
+type judge struct {
+	judgeOptions
+
+	position uint64 // of the last entry judged
+	clock    int64  // Unix ms
+	total    uint64 // messages in the input log up to position
+	missing  uint64 // of those, no longer in the log when a replay had to begin behind them
+	replayTo uint64 // the head of the input log at the start
+	quiet    quiet  // outputs recorded before the last stop are not repeated
+
+	requests chan request
+	caught   chan struct{} // closed once the judge has caught up
+	timer    *time.Timer
+	changes  []rules.Change
+	outcome  devices.Outcome
+	counts   counts
+	status   judgeStatus
+	savedAt  time.Time
+}
+
+type judgeOptions struct {
+	Input    *journal.Log
+	Alarms   *journal.KeyedLog
+	Intake   *devices.Intake
+	Engine   *rules.Engine
+	Rules    []*rules.Rule
+	Book     *alarms.Book
+	Readings *readingsWriter
+	Presence *presence
+	Feedback *feedback
+	Snapshot snapshotFile
+	Now      func() time.Time               // receive clock, shared with the receiver
+	OnJudged func(n int, age time.Duration) // messages judged, age of the oldest
+	Logger   *slog.Logger
+}
+
+// request is something a person or the operator wants of the judge; it goes
+// ahead of readings and is answered when its events are on disk.
+type request struct {
+	do     func(ctx context.Context) error
+	answer chan error
+}
+
+func newJudge(o judgeOptions) *judge {
+	return &judge{judgeOptions: o, requests: make(chan request), caught: make(chan struct{}), timer: time.NewTimer(time.Hour)}
+}
+
+// Run restores what the gateway knew, replays what it had not yet judged, and
+// then judges what arrives until ctx ends.
+func (j *judge) Run(ctx context.Context) error {
+	if err := j.restore(ctx); err != nil {
+		return fmt.Errorf("restore the judge: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	entries := j.decodeAhead(ctx)
+	for {
+		if err := j.next(ctx, entries); err != nil {
+			if ctx.Err() != nil {
+				return j.save(context.WithoutCancel(ctx))
+			}
+			return err
+		}
+	}
+}
+
+// next does one thing: a request if there is one, else an entry, else a timer.
+func (j *judge) next(ctx context.Context, entries <-chan chan entry) error {
+	var requests chan request
+	if j.status.live.Load() {
+		requests = j.requests
+	}
+	select {
+	case r := <-requests:
+		return j.serve(ctx, r)
+	default:
+	}
+	j.setTimer()
+	select {
+	case r := <-requests:
+		return j.serve(ctx, r)
+	case e, ok := <-entries:
+		if !ok {
+			return context.Cause(ctx)
+		}
+		return j.judge(ctx, <-e)
+	case <-j.timer.C:
+		return j.tick(ctx)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// judge walks one entry of the input log all the way.
+func (j *judge) judge(ctx context.Context, e entry) error {
+	if e.err != nil {
+		return e.err
+	}
+	if err := j.advance(ctx, e.received()); err != nil { // timers that were due before it
+		return err
+	}
+	j.position, j.total = e.seq, e.total
+	j.changes = j.changes[:0]
+	j.outcome.Reset()
+	for i := range e.messages {
+		m := &e.messages[i]
+		j.clock = max(j.clock, m.Received.UnixMilli())
+		j.message(m)
+	}
+	j.counts.add(&j.outcome)
+	if err := j.Readings.keep(ctx, e.seq, &j.outcome); err != nil {
+		return err
+	}
+	if err := j.alarm(ctx, j.changes); err != nil {
+		return err
+	}
+	j.told(&e)
+	return j.caughtUp(ctx)
+}
+
+// message judges one message of an entry.
+func (j *judge) message(m *message) {
+	switch m.Kind {
+	case ingest.Publish, ingest.Will:
+		j.telegram(m)
+	case ingest.Connect:
+		if d := j.Presence.owner(m.User); d != nil {
+			j.Presence.connection(d, +1)
+			j.changes = j.Engine.Online(d, j.clock, j.changes)
+		}
+	case ingest.Disconnect:
+		if d := j.Presence.owner(m.User); d != nil {
+			j.Presence.connection(d, -1)
+		}
+	case ingest.SourceUp:
+		j.Presence.source(m.Source, true, "", j.clock)
+		j.changes = j.Engine.SourceUp(m.Source, j.clock, j.changes)
+	case ingest.SourceDown:
+		j.Presence.source(m.Source, false, m.Topic, j.clock)
+		j.changes = j.Engine.SourceDown(m.Source, m.Topic, j.clock, j.changes)
+	case ingest.Started:
+		j.Presence.started()
+		j.changes = j.Engine.Started(j.clock, j.changes)
+	case ingest.Canary:
+		j.status.canary.Store(m.Received.UnixMilli())
+	}
+}
+
+// telegram judges what a device published: readings, or its status.
+func (j *judge) telegram(m *message) {
+	v := j.Intake.Accept(&m.decoded, &j.outcome)
+	if v.Device == nil {
+		return
+	}
+	j.Presence.heard(v.Device, m.Source, j.clock, v.Presence, v.Spoke)
+	if v.Spoke {
+		j.changes = j.Engine.Spoke(v.Device, m.Source, j.clock, j.changes)
+	}
+	switch v.Presence {
+	case devices.Online:
+		j.changes = j.Engine.Online(v.Device, j.clock, j.changes)
+	case devices.Offline:
+		j.changes = j.Engine.Offline(v.Device, j.clock, j.changes)
+	}
+	for i := range v.Readings {
+		j.changes = j.Engine.Judge(&v.Readings[i], j.clock, j.changes)
+	}
+}
+
+// told lets others see what was judged: the installer, the metrics, the console.
+func (j *judge) told(e *entry) {
+	j.status.publish(j)
+	if !j.quiet.live() {
+		return
+	}
+	j.Feedback.tell(j.outcome.Rejections)
+	if n := j.outcome.Accepted + j.outcome.Duplicates + j.outcome.Quarantined; n > 0 {
+		j.OnJudged(n, j.Now().Sub(e.messages[0].Received))
+	}
+}
+
+// advance moves the clock and fires what became due on the way, in order.
+func (j *judge) advance(ctx context.Context, now int64) error {
+	j.clock = max(j.clock, now)
+	j.changes = j.Engine.Advance(j.clock, j.changes[:0])
+	if err := j.alarm(ctx, j.changes); err != nil {
+		return err
+	}
+	if !j.quiet.live() {
+		return nil
+	}
+	return j.record(ctx, j.Book.Tick(j.cause()))
+}
+
+// alarm turns levels into events and puts them on disk.
+func (j *judge) alarm(ctx context.Context, changes []rules.Change) error {
+	if len(changes) == 0 || !j.quiet.live() {
+		return nil
+	}
+	return j.record(ctx, j.Book.Apply(changes, j.cause()))
+}
+
+func (j *judge) cause() alarms.Cause { return alarms.Cause{Position: j.position, Clock: j.clock} }
+
+// record appends events to the alarm log, each guarded by the sequence before
+// it: if another gateway ever wrote there, this one must stop judging.
+func (j *judge) record(ctx context.Context, events []alarms.Event) error {
+	for i := range events {
+		seq, err := appendEvent(ctx, j.Alarms, &events[i])
+		if err != nil {
+			return fmt.Errorf("append %s of alarm %s: %w", events[i].Type, events[i].Alarm.ID, err)
+		}
+		j.Book.Recorded(&events[i], seq)
+		j.counts.event(events[i].Type)
+	}
+	if len(events) > 0 {
+		j.status.publishAlarms(j.Book)
+	}
+	return nil
+}
+
+// tick is the head of the input log: wall time drives what waits for time.
+func (j *judge) tick(ctx context.Context) error {
+	if j.Input.Last().Seq != j.position || !j.status.live.Load() {
+		return nil // the entry that arrived meanwhile brings its own time
+	}
+	if err := j.advance(ctx, j.Now().UnixMilli()); err != nil {
+		return err
+	}
+	if time.Since(j.savedAt) < snapshotEvery {
+		return nil
+	}
+	return j.save(ctx)
+}
+
+// setTimer wakes the judge at the next deadline, at least once a second.
+func (j *judge) setTimer() {
+	wait := time.Second
+	if at, ok := j.Engine.NextDeadline(); ok {
+		wait = min(wait, time.UnixMilli(at).Sub(j.Now()))
+	}
+	j.timer.Reset(max(wait, time.Millisecond))
+}
+
+// Do runs f in the judge's goroutine, ahead of readings.
+func (j *judge) Do(ctx context.Context, f func(ctx context.Context) error) error {
+	r := request{do: f, answer: make(chan error, 1)}
+	select {
+	case j.requests <- r:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-r.answer:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// errFatal marks an error of a request after which the judge must not go on:
+// what it holds in memory and what is on disk may differ.
+var errFatal = errors.New("the alarm log did not take an event")
+
+func (j *judge) serve(ctx context.Context, r request) error {
+	err := r.do(ctx)
+	r.answer <- err
+	if errors.Is(err, errFatal) {
+		return err
+	}
+	return nil
+}
+
+// Command carries out what a person wants of an alarm; the answer comes when
+// the event is on disk.
+func (j *judge) Command(ctx context.Context, c alarms.Command) ([]alarms.Event, error) {
+	var events []alarms.Event
+	err := j.Do(ctx, func(ctx context.Context) (err error) {
+		j.clock = max(j.clock, j.Now().UnixMilli())
+		if events, err = j.Book.Command(c, j.cause()); err != nil {
+			return err
+		}
+		if err := j.record(ctx, events); err != nil {
+			return errors.Join(errFatal, err)
+		}
+		return nil
+	})
+	return events, err
+}
+
+// Reconfigure changes what is registered, between two entries. Levels of what is
+// no longer there end; the rest goes on.
+func (j *judge) Reconfigure(ctx context.Context, r *devices.Registry) error {
+	return j.Do(ctx, func(ctx context.Context) error {
+		j.clock = max(j.clock, j.Now().UnixMilli())
+		j.Intake.SetRegistry(r)
+		j.Presence.use(r)
+		j.changes = j.Engine.Reconfigure(rules.EngineOptions{Registry: r, Rules: j.Rules}, j.clock, j.changes[:0])
+		if err := j.alarm(ctx, j.changes); err != nil {
+			return errors.Join(errFatal, err)
+		}
+		j.status.publish(j)
+		return j.save(ctx)
+	})
+}
+
+// message is one message of an entry, decoded as far as that needs no state.
+type message struct {
+	ingest.Message
+	decoded devices.Decoded
+}
+
+// entry is one entry of the input log, ready to be judged.
+type entry struct {
+	seq, total uint64
+	messages   []message
+	err        error
+}
+
+// decodeAhead reads the input log behind the position and decodes entries in
+// parallel; they come out in order.
+func (j *judge) decodeAhead(ctx context.Context) <-chan chan entry {
+	entries := make(chan chan entry, runtime.GOMAXPROCS(0))
+	go func() {
+		defer close(entries)
+		err := j.Input.Read(ctx, j.position+1, func(r journal.Record) error {
+			r.Data = bytes.Clone(r.Data) // decoding goes on after this returns
+			out := make(chan entry, 1)
+			select {
+			case entries <- out:
+				go func() { out <- j.decodeEntry(r) }()
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		if ctx.Err() == nil {
+			failed := make(chan entry, 1)
+			failed <- entry{err: fmt.Errorf("read the input log: %w", err)}
+			entries <- failed
+		}
+	}()
+	return entries
+}
+
+// received is when the first message of the entry arrived, Unix ms.
+func (e *entry) received() int64 {
+	if len(e.messages) == 0 {
+		return 0
+	}
+	return e.messages[0].Received.UnixMilli()
+}
+
+func (j *judge) decodeEntry(r journal.Record) entry {
+	e := entry{seq: r.Seq, total: r.Total, messages: make([]message, 0, max(r.Count, 1))}
+	e.err = ingest.DecodeEntry(r.Data, func(i int, m *ingest.Message) error {
+		e.messages = append(e.messages, message{Message: *m})
+		if last := &e.messages[len(e.messages)-1]; m.Kind.Counted() {
+			j.Intake.Decode(incoming(r.Seq, i, m), &last.decoded)
+		}
+		return nil
+	})
+	return e
+}
+
+func incoming(position uint64, index int, m *ingest.Message) devices.Incoming {
+	return devices.Incoming{
+		Position: position, Index: index, Received: m.Received.UnixMilli(),
+		Source: m.Source, Client: m.Client, Topic: m.Topic, Payload: m.Payload,
+		Retained: m.Retained && m.Source != embeddedSource, // there it only asks to be retained
+		Dup:      m.Dup, PacketID: m.PacketID,
+	}
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"fengsui/devices"
+	"fengsui/ingest/journal"
+	"fengsui/rules/alarms"
+)
+
+// snapshotEvery is how often the judge saves what it knows: the most that is
+// judged again after a crash.
+const snapshotEvery = 30 * time.Second
+
+// quiet says how far the outputs of earlier runs reach. Until the judge has
+// passed that place its decisions are not recorded again.
+type quiet struct {
+	until alarms.Cause // of the last event in the alarm log
+	over  bool
+}
+
+func (q *quiet) live() bool { return q.over }
+
+// restore brings the judge to where the last run left it:
+//
+//  1. the alarm log says what stands, and up to which input position it was decided;
+//  2. the snapshot gives the state of rules and intake at some position before;
+//  3. the entries since then are judged again, quietly up to the position of 1;
+//  4. there, levels are compared with what stands, and the difference, which a
+//     crash between two events leaves, is recorded. Then it is live.
+func (j *judge) restore(ctx context.Context) error {
+	j.replayTo = j.Input.Last().Seq
+	last, err := foldAlarms(ctx, j.Alarms, j.Book)
+	if err != nil {
+		return err
+	}
+	j.quiet.until = last
+	s, err := j.loadSnapshot()
+	if err != nil {
+		return err
+	}
+	if s != nil {
+		j.position, j.total, j.missing, j.clock = s.Position, s.Total, s.Missing, s.Clock
+		j.status.saved.Store(s.Position)
+	} else if first := j.Input.First(); first.Seq > 1 {
+		j.position, j.total, j.missing = first.Seq-1, first.Total, first.Total
+		j.Logger.Warn("no snapshot: judging again from the oldest message kept", "position", first.Seq)
+	}
+	j.savedAt = time.Now()
+	j.Logger.Info("restored", "position", j.position, "head", j.replayTo, "alarms", j.Book.Len(), "quiet_until", last.Position)
+	return j.caughtUp(ctx)
+}
+
+// foldAlarms brings the book to the end of the alarm log and returns what its
+// last event was caused by.
+func foldAlarms(ctx context.Context, log *journal.KeyedLog, book *alarms.Book) (alarms.Cause, error) {
+	var last alarms.Cause
+	err := log.Latest(ctx, func(r journal.Record) error {
+		e, err := decodeEvent(r)
+		if err != nil {
+			return err
+		}
+		book.Fold(e)
+		last = alarms.Cause{Position: e.Input, Clock: int64(e.Time)}
+		return nil
+	})
+	if err != nil {
+		return last, fmt.Errorf("fold the alarm log: %w", err)
+	}
+	return last, nil
+}
+
+// loadSnapshot restores engine, intake and presence. A damaged snapshot, or one
+// from a log that no longer reaches that far, is not used: the log has it all.
+func (j *judge) loadSnapshot() (*snapshot, error) {
+	s, err := j.Snapshot.load()
+	if errors.Is(err, errSnapshotDamaged) {
+		j.Logger.Warn("not using the snapshot", "error", err)
+		return nil, nil
+	}
+	if err != nil || s == nil {
+		return nil, err
+	}
+	if s.Position > j.Input.Last().Seq || s.Position+1 < j.Input.First().Seq {
+		j.Logger.Warn("not using the snapshot: its position is not in the input log", "position", s.Position)
+		return nil, nil
+	}
+	err = errors.Join(j.Engine.Restore(s.Engine), j.Intake.Restore(s.Intake), j.Presence.restore(s.Presence), j.counts.restore(s.Counts))
+	if err != nil {
+		return nil, fmt.Errorf("restore the snapshot at input %d: %w", s.Position, err)
+	}
+	return s, nil
+}
+
+// caughtUp ends the quiet replay once its end is passed, and takes commands once
+// everything was judged that was there at the start.
+func (j *judge) caughtUp(ctx context.Context) error {
+	if !j.quiet.live() {
+		if j.position < min(j.quiet.until.Position, j.replayTo) {
+			return nil
+		}
+		if err := j.endQuiet(ctx); err != nil {
+			return err
+		}
+	}
+	if !j.status.live.Load() && j.position >= j.replayTo {
+		j.status.publish(j)
+		j.status.live.Store(true)
+		close(j.caught)
+		j.Logger.Info("live", "position", j.position, "alarms", j.Book.Len())
+	}
+	if time.Since(j.savedAt) >= snapshotEvery {
+		return j.save(ctx)
+	}
+	return nil
+}
+
+// endQuiet compares levels with what stands and records the difference.
+func (j *judge) endQuiet(ctx context.Context) error {
+	j.clock = max(j.clock, j.quiet.until.Clock)
+	j.Engine.Advance(j.clock, j.changes[:0]) // timers whose events are on record
+	j.quiet.over = true
+	j.changes = j.Engine.Levels(j.changes[:0])
+	return j.record(ctx, j.Book.Reconcile(j.changes, j.cause()))
+}
+
+// save takes a snapshot now and has it written once every reading up to here is
+// in the readings log, so that no replay can miss one.
+func (j *judge) save(ctx context.Context) error {
+	j.savedAt = time.Now()
+	if !j.quiet.live() {
+		return nil
+	}
+	s := snapshot{Position: j.position, Total: j.total, Missing: j.missing, Clock: j.clock}
+	var errs [4]error
+	s.Engine, errs[0] = j.Engine.Snapshot()
+	s.Intake, errs[1] = j.Intake.Snapshot()
+	s.Presence, errs[2] = j.Presence.snapshot()
+	s.Counts, errs[3] = j.counts.snapshot()
+	if err := errors.Join(errs[:]...); err != nil {
+		return fmt.Errorf("snapshot at input %d: %w", j.position, err)
+	}
+	return j.Readings.after(ctx, func() error {
+		data, err := s.encode()
+		if err != nil {
+			return err
+		}
+		if err := j.Snapshot.replace(data); err != nil {
+			return err
+		}
+		j.status.saved.Store(s.Position)
+		return nil
+	})
+}
+
+// lastReadings is the input position up to which the readings log is complete.
+func lastReadings(ctx context.Context, log *journal.Log) (uint64, error) {
+	last := log.Last().Seq
+	if last == 0 {
+		return 0, nil
+	}
+	r, err := log.At(ctx, last)
+	if err != nil {
+		return 0, fmt.Errorf("read the end of the readings log: %w", err)
+	}
+	e, err := devices.DecodeReadings(r.Data)
+	if err != nil {
+		return 0, fmt.Errorf("read the end of the readings log: %w", err)
+	}
+	return e.To, nil
+}

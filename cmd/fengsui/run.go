@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	"fengsui/devices"
+	"fengsui/rules"
+)
+
+// runGateway is "fengsui run".
+func runGateway(ctx context.Context, t terminal, args []string) error {
+	flags := flag.NewFlagSet("run", flag.ContinueOnError)
+	path := flags.String("config", "fengsui.yaml", "config `file`")
+	page := flags.String("console-dir", "", "serve the console's page from this `folder` (development)")
+	if err := parseFlags(t, flags, args, 0); err != nil {
+		return err
+	}
+	cfg, err := loadConfig(*path)
+	if err != nil {
+		return err
+	}
+	return runApp(ctx, appOptions{
+		Config:     cfg,
+		AdminToken: os.Getenv("FENGSUI_ADMIN_TOKEN"),
+		ConsoleDir: *page,
+		Start:      time.Now(),
+		Logger:     newLogger(t.err, cfg.Log),
+		Ready: func(a addresses) {
+			fmt.Fprintf(t.out, "fengsui is watching.\n  console  http://%s/\n", a.HTTP)
+			if a.MQTT != "" {
+				fmt.Fprintf(t.out, "  MQTT     %s\n", a.MQTT)
+			}
+			if a.TokenFile != "" {
+				fmt.Fprintf(t.out, "  the admin token lies in %s\n", a.TokenFile)
+			}
+		},
+	})
+}
+
+// runCheck is "fengsui check".
+func runCheck(t terminal, args []string) error {
+	flags := flag.NewFlagSet("check", flag.ContinueOnError)
+	path := flags.String("config", "fengsui.yaml", "config `file`")
+	if err := parseFlags(t, flags, args, 0); err != nil {
+		return err
+	}
+	cfg, err := loadConfig(*path)
+	if err != nil {
+		return err
+	}
+	registry, set, err := readAll(cfg)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(t.out, "%s is sound: %d devices, %d rules\n", *path, registry.Len(), len(set))
+	reportUnarmed(t, registry, set)
+	return nil
+}
+
+// readAll reads everything an operator writes, without touching the data.
+func readAll(cfg Config) (*devices.Registry, []*rules.Rule, error) {
+	kinds, file, err := readDevices(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	registry, err := file.Registry(kinds)
+	if err != nil {
+		return nil, nil, err
+	}
+	set, err := readRules(cfg, kinds)
+	return registry, set, err
+}
+
+// reportUnarmed lists the rules that watch nothing because a design value is
+// missing: they are never skipped in silence.
+func reportUnarmed(t terminal, registry *devices.Registry, set []*rules.Rule) {
+	engine := rules.NewEngine(rules.EngineOptions{Registry: registry, Rules: set})
+	unarmed := engine.Unarmed()
+	fmt.Fprintf(t.out, "%d rules are armed at their points", engine.Armed())
+	if len(unarmed) == 0 {
+		fmt.Fprintln(t.out)
+		return
+	}
+	fmt.Fprintf(t.out, ", %d are not:\n", len(unarmed))
+	for _, u := range unarmed {
+		fmt.Fprintf(t.out, "  %s at %s: %s\n", u.Rule.ID, u.Device.Key(), u.Reason)
+	}
+}

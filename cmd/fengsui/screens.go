@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"fengsui/devices"
+	"fengsui/ingest/journal"
+	"fengsui/rules/alarms"
+	"fengsui/sinks"
+	"fengsui/sinks/console"
+	"fengsui/sinks/metrics"
+)
+
+// screensOptions are what the console shows, and who may see it.
+type screensOptions struct {
+	App       appOptions
+	Store     *journal.Store
+	Input     *journal.Log
+	Readings  *journal.Log
+	Alarms    *journal.KeyedLog
+	Judge     *judge
+	Inventory *inventory
+	Presence  *presence
+	Sources   *sources
+	Outlets   *outlets
+	Meters    *metrics.Metrics
+	Now       func() time.Time
+	Logger    *slog.Logger
+}
+
+// newScreens opens people and console.
+func newScreens(ctx context.Context, o screensOptions) (*console.Server, error) {
+	bucket, err := o.Store.Bucket(ctx, "people")
+	if err != nil {
+		return nil, err
+	}
+	people, err := console.OpenPeople(ctx, console.PeopleOptions{
+		Bucket: bucket, AdminToken: o.App.AdminToken, Logger: o.Logger,
+		AdminTokenFile: filepath.Join(o.App.Config.Data, adminTokenFile),
+	})
+	if err != nil {
+		return nil, err
+	}
+	token, err := metricsToken(o.App.Config)
+	if err != nil {
+		return nil, err
+	}
+	var page *console.Page
+	if o.App.ConsoleDir != "" {
+		if page, err = console.FolderPage(o.App.ConsoleDir); err != nil {
+			return nil, err
+		}
+	}
+	return console.NewServer(console.Options{
+		Listen: o.App.Config.HTTP.Listen, Origins: o.App.Config.HTTP.Origins,
+		Hub: console.HubOptions{
+			Alarms: o.Alarms, Readings: o.Readings, Health: o.health, Now: o.Now,
+			OnPublished: func(age time.Duration) { o.Meters.Sent(1, age) },
+			Logger:      o.Logger,
+		},
+		People: people, Commander: o.Judge, Page: page,
+		Directory: directory{o.Inventory, o.Presence, o.Now},
+		Registrar: o.Inventory, Door: o.Sources, Metrics: o.Meters.Handler(token),
+		Ready: o.ready, Logger: o.Logger,
+	})
+}
+
+// ready says why the gateway is not ready, beyond what the console sees itself.
+func (o *screensOptions) ready() error {
+	if !o.Judge.status.live.Load() {
+		return errCatchingUp
+	}
+	return o.Store.Health()
+}
+
+var errCatchingUp = errors.New("the judge has not yet caught up with the input log")
+
+// health is what the gateway knows of itself, asked each second.
+func (o *screensOptions) health() console.Health {
+	view := o.Judge.status.look()
+	h := console.Health{
+		CanaryTime: alarms.Time(o.Judge.status.canary.Load()),
+		Lag:        console.Lag{Messages: o.Input.Last().Total - view.total},
+		Sources:    o.Presence.health(),
+		Log:        console.LogHealth{Bytes: o.Input.Bytes() + o.Readings.Bytes() + o.Alarms.Bytes(), FreeBytes: freeBytes(o.App.Config.Data)},
+	}
+	for _, s := range o.Outlets.status() {
+		h.Sinks = append(h.Sinks, sinkHealth(s))
+	}
+	h.Counts.RulesArmed, h.Counts.RulesUnarmed = view.armed, view.unarmed
+	h.Counts.Devices, h.Counts.Online = o.Presence.count(o.Now())
+	h.Counts.Offline = h.Counts.Devices - h.Counts.Online
+	return h
+}
+
+func sinkHealth(s sinks.Status) console.SinkHealth {
+	what := s.Stopped
+	if what == "" {
+		what = s.Error
+	}
+	return console.SinkHealth{Name: s.Sink, LagEntries: s.LagEntries, LagSeconds: s.Lag.Seconds(), Error: what}
+}
+
+// freeBytes is the room on the disk of a folder, 0 if it cannot be told.
+func freeBytes(folder string) int64 {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(folder, &st); err != nil {
+		return 0
+	}
+	return int64(st.Bavail) * st.Bsize
+}
+
+// directory tells the console who is registered and who is there.
+type directory struct {
+	inventory *inventory
+	present   *presence
+	now       func() time.Time
+}
+
+func (d directory) Registry() *devices.Registry { return d.inventory.registry() }
+
+func (d directory) Presence(device *devices.Device) (online bool, lastSeen time.Time) {
+	s, online := d.present.look(device, d.now())
+	if s.Last == 0 {
+		return online, time.Time{}
+	}
+	return online, time.UnixMilli(s.Last)
+}
+
+// metricsToken reads the token that scrapers on other machines need.
+func metricsToken(cfg Config) (string, error) {
+	if cfg.Metrics.TokenFile == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(cfg.Metrics.TokenFile)
+	return strings.TrimSpace(string(text)), err
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"time"
+
+	"fengsui/devices"
+	"fengsui/ingest"
+	"fengsui/ingest/broker"
+	"fengsui/ingest/mqtt"
+	"fengsui/rules/alarms"
+	"fengsui/sinks/console"
+)
+
+// sources are all ways messages come in.
+type sources struct {
+	embedded *broker.Broker // nil: switched off
+	external []*mqtt.Source
+}
+
+func newSources(cfg Config, receiver *ingest.Receiver, inventory *inventory, logger *slog.Logger) (*sources, error) {
+	s := &sources{}
+	if cfg.MQTT.Listen != "" {
+		var err error
+		s.embedded, err = broker.Listen(broker.Options{
+			Listen: cfg.MQTT.Listen, Receiver: receiver, MaxPayload: cfg.MQTT.MaxPayload,
+			Authorizer: doorkeeper{auth: inventory.auth, anonymous: cfg.MQTT.anonymous},
+			Logger:     logger.With("part", "broker"),
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, b := range cfg.Brokers {
+		external, err := mqtt.New(brokerOptions(b, cfg, receiver, logger))
+		if err != nil {
+			return nil, err
+		}
+		s.external = append(s.external, external)
+	}
+	return s, nil
+}
+
+func brokerOptions(b Broker, cfg Config, receiver *ingest.Receiver, logger *slog.Logger) mqtt.Options {
+	o := mqtt.Options{
+		Name: b.Name, URL: b.URL, ClientID: b.ClientID, Username: b.Username, PasswordFile: b.PasswordFile,
+		Share: b.Share, CAFile: b.CAFile, MaxPayload: cfg.MQTT.MaxPayload,
+		Receiver: receiver, Logger: logger.With("part", "mqtt", "source", b.Name),
+	}
+	qos := byte(1)
+	if b.QoS != nil {
+		qos = byte(*b.QoS)
+	}
+	filters := b.Topics
+	if len(filters) == 0 {
+		filters = []string{"v1/#"}
+	}
+	for _, f := range filters {
+		o.Topics = append(o.Topics, mqtt.Topic{Filter: f, QoS: qos})
+	}
+	return o
+}
+
+func (s *sources) parts() []part {
+	var parts []part
+	if s.embedded != nil {
+		parts = append(parts, part{"MQTT intake", s.embedded.Run})
+	}
+	for _, e := range s.external {
+		parts = append(parts, part{"broker client", e.Run})
+	}
+	return parts
+}
+
+// address is where the embedded intake listens; empty where it is switched off.
+func (s *sources) address() string {
+	if s.embedded == nil {
+		return ""
+	}
+	return s.embedded.Addr().String()
+}
+
+// deliver publishes to devices that subscribe.
+func (s *sources) deliver(topic string, payload []byte) error {
+	if s.embedded == nil {
+		return nil
+	}
+	return s.embedded.Deliver(topic, payload, false)
+}
+
+// drop ends the connections of a user.
+func (s *sources) drop(user, reason string) {
+	if s.embedded != nil {
+		s.embedded.Disconnect(user, reason)
+	}
+}
+
+// Refused lists who was turned away at the embedded intake, newest first.
+func (s *sources) Refused(limit int) []console.Refused {
+	if s.embedded == nil {
+		return nil
+	}
+	var list []console.Refused
+	for _, r := range s.embedded.Refusals() {
+		if len(list) == limit {
+			break
+		}
+		reason := r.Reason
+		if r.Topic != "" {
+			reason = r.Topic + ": " + reason
+		}
+		list = append(list, console.Refused{
+			Time: alarms.Time(r.Time.UnixMilli()), Source: embeddedSource, Address: r.Remote,
+			Client: r.Client, User: r.User, Reason: reason, Count: 1,
+		})
+	}
+	return list
+}
+
+// doorkeeper lets devices in by their credentials and, in the demo, anybody who
+// comes over loopback.
+type doorkeeper struct {
+	auth      *devices.Authenticator
+	anonymous bool
+}
+
+const loginPatience = 20 * time.Second
+
+func (d doorkeeper) Connect(l broker.Login) (broker.Identity, error) {
+	if d.anonymous && l.User == "" && isLoopback(l.Remote) {
+		return anybody{}, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), loginPatience)
+	defer cancel()
+	c, err := d.auth.Authenticate(ctx, l.User, l.Password)
+	if err != nil {
+		return nil, err
+	}
+	return credential{c}, nil
+}
+
+func isLoopback(remote string) bool {
+	host, _, err := net.SplitHostPort(remote)
+	ip := net.ParseIP(host)
+	return err == nil && ip != nil && ip.IsLoopback()
+}
+
+// credential is a device or edge gateway that proved who it is.
+type credential struct{ *devices.Credential }
+
+func (c credential) Name() string { return c.User }
+
+// anybody is a guest of the demo.
+type anybody struct{}
+
+func (anybody) Name() string           { return "" }
+func (anybody) MayPublish(string) bool { return true }
+func (anybody) MayRead(string) bool    { return true }
