@@ -115,24 +115,28 @@ func resolve(r *Rule, d *devices.Device, f *devices.Field) (l *ladder, missing [
 	if len(missing) > 0 {
 		return nil, missing, nil
 	}
-	l = newLadder(r, limits, clear)
+	l = newLadder(r, f, limits, clear)
 	return l, nil, l.check(f)
 }
 
-// at is the limit at a device; a design value that nobody has set is added to
-// missing.
+// at is the limit at a device; a design value that is needed and that nobody has
+// set is added to missing.
 func (l Limit) at(d *devices.Device, missing *[]string) float64 {
 	if l.Param == "" {
 		return l.Value
 	}
 	v, ok := d.Param(l.Param)
-	if !ok && !slices.Contains(*missing, l.Param) {
+	switch {
+	case ok:
+	case l.Default != nil:
+		v = *l.Default
+	case !slices.Contains(*missing, l.Param):
 		*missing = append(*missing, l.Param)
 	}
 	if l.Factor != 0 {
 		v *= l.Factor
 	}
-	return v + l.Offset
+	return rounded(v + l.Offset)
 }
 
 // check says what is wrong with the limits at this point: steps that come in the
@@ -143,6 +147,9 @@ func (l *ladder) check(f *devices.Field) error {
 			continue
 		}
 		low, high := f.Range[0], f.Range[1]
+		if l.size {
+			low, high = 0, max(-low, high)
+		}
 		if math.IsNaN(g.limit) || g.limit < low || g.limit > high {
 			return fmt.Errorf("the %s limit %v lies outside what %s can read, %v to %v", g.level, g.limit, f.Name, low, high)
 		}

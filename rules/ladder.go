@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"math"
 	"slices"
 
 	"fengsui/devices"
@@ -16,9 +17,18 @@ import (
 type ladder struct {
 	steps    []rung // from the mildest to the worst
 	low      bool   // a lower value is worse
+	size     bool   // the size of the value counts, whatever its sign
+	over     overSide
 	hold     []float64
 	clearFor int64 // ms
 	atOnce   bool  // a single sample is enough, even a suspect one
+}
+
+// overSide says which values beyond the range are the worst level of a rule.
+type overSide struct {
+	none   bool    // the field's dangerous side is not the rule's
+	middle float64 // where both sides are dangerous: only those on the rule's side of it
+	both   bool
 }
 
 type rung struct {
@@ -34,7 +44,7 @@ func (l *ladder) step(s *state, x *sample) {
 		l.pass(s, x.time)
 	}
 	s.at = x.time
-	if !x.judged() || slices.Contains(l.hold, x.number) {
+	if !l.judges(x) {
 		return
 	}
 	beyond, better := l.read(x)
@@ -53,16 +63,34 @@ func (l *ladder) step(s *state, x *sample) {
 	s.beyond, s.better, s.last = beyond, better, *x
 }
 
+// judges says whether the ladder looks at a sample at all.
+func (l *ladder) judges(x *sample) bool {
+	switch {
+	case !x.judged() || slices.Contains(l.hold, x.number):
+		return false
+	case !x.is(sampleOver):
+		return true
+	case l.over.both && l.low:
+		return !(x.number > l.over.middle)
+	case l.over.both:
+		return !(x.number < l.over.middle)
+	}
+	return !l.over.none
+}
+
 // read says at which steps the value is beyond the limit, and at which it is
 // better than the clear limit.
 func (l *ladder) read(x *sample) (beyond, better uint8) {
-	over := x.is(sampleOver)
+	v, over := x.number, x.is(sampleOver)
+	if l.size {
+		v = math.Abs(v)
+	}
 	for i := range l.steps {
 		r := &l.steps[i]
 		switch {
-		case over, r.beyond(x.number, l.low):
+		case over, r.beyond(v, l.low):
 			beyond |= 1 << i
-		case r.better(x.number, l.low):
+		case r.better(v, l.low):
 			better |= 1 << i
 		}
 	}
@@ -222,11 +250,14 @@ func (l *ladder) confirm(s *state, x *sample, beyond uint8) {
 }
 
 // newLadder puts a rule's limits in; it has passed validation.
-func newLadder(r *Rule, limits []float64, clear *float64) *ladder {
+func newLadder(r *Rule, f *devices.Field, limits []float64, clear *float64) *ladder {
 	l := &ladder{
-		low: r.Worse == devices.Low, hold: r.Hold,
+		low: r.Worse == devices.Low, size: r.Worse == devices.Both, hold: r.Hold,
 		clearFor: r.Clear.For.Milliseconds(), atOnce: tripsAtOnce(r.Field),
 	}
+	l.over.middle = (f.Range[0] + f.Range[1]) / 2
+	l.over.both = f.Danger == devices.Both && !l.size
+	l.over.none = f.Danger != r.Worse && !l.over.both && !l.size
 	for i, step := range r.Steps {
 		g := rung{level: step.Level, limit: limits[i], is: step.Is, wait: step.For.Milliseconds()}
 		switch {
@@ -235,11 +266,14 @@ func newLadder(r *Rule, limits []float64, clear *float64) *ladder {
 		case clear != nil:
 			g.clear = *clear
 		case l.low:
-			g.clear = g.limit + r.Clear.Hysteresis
+			g.clear = rounded(g.limit + r.Clear.Hysteresis)
 		default:
-			g.clear = g.limit - r.Clear.Hysteresis
+			g.clear = rounded(g.limit - r.Clear.Hysteresis)
 		}
 		l.steps = append(l.steps, g)
 	}
 	return l
 }
+
+// rounded says 235.4 where 220 × 1.07 is a hair more.
+func rounded(v float64) float64 { return math.Round(v*1e6) / 1e6 }

@@ -4,13 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/goccy/go-yaml"
 
 	"fengsui/devices"
 )
@@ -73,36 +72,16 @@ type ruleText struct {
 
 type stepText struct {
 	Level string           `yaml:"level"`
-	Limit *limitText       `yaml:"limit"`
+	Limit any              `yaml:"limit"` // a number, or {param, default, factor, offset}
 	Is    []float64        `yaml:"is"`
 	For   devices.Duration `yaml:"for"`
 }
 
 type clearText struct {
-	Limit      *limitText       `yaml:"limit"`
+	Limit      any              `yaml:"limit"`
 	Hysteresis *float64         `yaml:"hysteresis"`
 	For        devices.Duration `yaml:"for"`
 }
-
-// limitText is a number, or {param, factor, offset}.
-type limitText struct {
-	Param  string   `yaml:"param"`
-	Factor *float64 `yaml:"factor"`
-	Offset float64  `yaml:"offset"`
-
-	value float64
-}
-
-// UnmarshalYAML reads both forms.
-func (l *limitText) UnmarshalYAML(read func(any) error) error {
-	if err := read(&l.value); err == nil {
-		return nil
-	}
-	type plain limitText
-	return read((*plain)(l))
-}
-
-var _ yaml.InterfaceUnmarshaler = (*limitText)(nil)
 
 // ParseRules reads the rules of one kind. Complaints say file:line:column.
 func ParseRules(name string, text []byte, kinds []*devices.Kind) ([]*Rule, error) {
@@ -220,8 +199,8 @@ func (c *checker) steps(t *ruleText, r *Rule) {
 	switch {
 	case states && t.Worse != "":
 		c.complain(c.at+".worse", "states have no worse direction: leave it out")
-	case !states && t.Worse != devices.High && t.Worse != devices.Low:
-		c.complain(c.at+".worse", "worse %q: want high or low, the direction in which values are worse", t.Worse)
+	case !states && t.Worse != devices.High && t.Worse != devices.Low && t.Worse != devices.Both:
+		c.complain(c.at+".worse", "worse %q: want high, low or both, the direction in which values are worse", t.Worse)
 	case !states && len(t.Hold) > 0:
 		c.complain(c.at+".hold", "hold is for rules whose steps list states with is")
 	}
@@ -248,27 +227,58 @@ func (c *checker) step(t *stepText, at string, states bool) Step {
 	case states && (t.Limit != nil || len(t.Is) == 0):
 		c.complain(at, "want is: the numbers that mean this step, as in the first step")
 	case !states && (t.Limit == nil || t.Is != nil):
-		c.complain(at, "want limit: a number, or {param: …, factor: …, offset: …}")
+		c.complain(at, "want limit: a number, or {param: …, default: …, factor: …, offset: …}")
 	case !states:
 		s.Limit = c.limit(t.Limit, at+".limit")
 	}
 	return s
 }
 
-func (c *checker) limit(t *limitText, at string) Limit {
-	l := Limit{Value: t.value, Param: t.Param, Offset: t.Offset}
-	if t.Factor != nil {
-		l.Factor = *t.Factor
+// limit reads a number, or a design value and what becomes of it.
+func (c *checker) limit(t any, at string) (l Limit) {
+	if v, ok := toNumber(t); ok {
+		return Limit{Value: v}
 	}
-	switch {
-	case t.Param == "" && (t.Factor != nil || t.Offset != 0):
-		c.complain(at, "factor and offset need a param: the design value they change")
-	case t.Factor != nil && *t.Factor == 0:
-		c.complain(at+".factor", "factor 0: leave param out and write the number")
-	case !finite(l.Value, l.Factor, l.Offset):
-		c.complain(at, "want a number")
+	keys, ok := t.(map[string]any)
+	if !ok {
+		c.complain(at, "want a number, or {param: …, default: …, factor: …, offset: …}")
+		return l
+	}
+	if l.Param, ok = keys["param"].(string); !ok || l.Param == "" {
+		c.complain(at, "want param: the name of a design value; default, factor and offset are for it")
+	}
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		v, ok := toNumber(keys[key])
+		switch {
+		case key == "param":
+		case key != "default" && key != "factor" && key != "offset":
+			c.complain(at+"."+key, "unknown key %q%s", key, devices.DidYouMean(key, []string{"param", "default", "factor", "offset"}))
+		case !ok:
+			c.complain(at+"."+key, "want a number")
+		case key == "default":
+			l.Default = &v
+		case key == "factor" && v == 0:
+			c.complain(at+"."+key, "factor 0: leave param out and write the number")
+		case key == "factor":
+			l.Factor = v
+		case key == "offset":
+			l.Offset = v
+		}
 	}
 	return l
+}
+
+// toNumber takes any number of YAML that is one.
+func toNumber(t any) (float64, bool) {
+	switch n := t.(type) {
+	case float64:
+		return n, !math.IsNaN(n) && !math.IsInf(n, 0)
+	case uint64:
+		return float64(n), true
+	case int64:
+		return float64(n), true
+	}
+	return 0, false
 }
 
 // clear checks how levels are left. A ladder says so explicitly, because one
@@ -298,7 +308,7 @@ func (c *checker) clear(t *ruleText, r *Rule) {
 	if h := t.Clear.Hysteresis; h != nil {
 		r.Clear.Hysteresis = *h
 		has++
-		if *h < 0 || !finite(*h) {
+		if !(*h >= 0) || math.IsInf(*h, 0) {
 			c.complain(at+".hysteresis", "hysteresis %v: want 0 or more, in the field's unit", *h)
 		}
 	}
@@ -347,10 +357,11 @@ func (c *checker) states(numbers []float64, f *devices.Field, at string) {
 	}
 }
 
-// parametric says that a limit is a design value of the site.
+// parametric says that a limit is known only where a site's design values are.
 func (r *Rule) parametric() bool {
-	return r.Clear.Limit != nil && r.Clear.Limit.Param != "" ||
-		slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Limit.Param != "" })
+	open := func(l Limit) bool { return l.Param != "" && l.Default == nil }
+	return r.Clear.Limit != nil && open(*r.Clear.Limit) ||
+		slices.ContainsFunc(r.Steps, func(s Step) bool { return open(s.Limit) })
 }
 
 // culprit is the first step that check complains of.
@@ -363,10 +374,6 @@ func (l *ladder) culprit(f *devices.Field) int {
 		}
 	}
 	return 0
-}
-
-func finite(numbers ...float64) bool {
-	return !slices.ContainsFunc(numbers, func(n float64) bool { return math.IsNaN(n) || math.IsInf(n, 0) })
 }
 
 func nearest[T any](word string, things []T, name func(T) string) string {

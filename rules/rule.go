@@ -26,13 +26,15 @@ const (
 	SiteDocument    = "site_document"    // a design value of the site
 )
 
-// Limit is a number, or a design value of the site or device times Factor plus
-// Offset. A rule whose parameter is missing is not armed at that point.
+// Limit is a number, or a design value of the device or its site times Factor
+// plus Offset. Where nobody set the design value, Default stands for it; without
+// a default the rule is not armed at that point.
 type Limit struct {
-	Value  float64 `yaml:"value,omitempty"`
-	Param  string  `yaml:"param,omitempty"`
-	Factor float64 `yaml:"factor,omitempty"` // 0 means 1
-	Offset float64 `yaml:"offset,omitempty"`
+	Value   float64  `yaml:"value,omitempty"`
+	Param   string   `yaml:"param,omitempty"`
+	Default *float64 `yaml:"default,omitempty"`
+	Factor  float64  `yaml:"factor,omitempty"` // 0 means 1
+	Offset  float64  `yaml:"offset,omitempty"`
 }
 
 // Step is one level of a rule's ladder: reached at its limit and beyond, or,
@@ -65,7 +67,7 @@ type Rule struct {
 	Title   devices.Text      `yaml:"title"`
 	Advice  devices.Text      `yaml:"advice"`
 	Basis   Basis             `yaml:"basis"`
-	Worse   devices.Direction `yaml:"worse"` // high or low; empty where the steps list states
+	Worse   devices.Direction `yaml:"worse"` // high, low, or both: the size counts, whatever the sign; empty where the steps list states
 	Steps   []Step            `yaml:"steps"`
 	Hold    []float64         `yaml:"hold,omitempty"` // states that say nothing: whatever the level is, it stays
 	Clear   Clear             `yaml:"clear"`

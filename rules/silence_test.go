@@ -75,7 +75,7 @@ func TestTwoSources(t *testing.T) {
 	w.expect("source_down embedded fault")
 	// The one heard through the lost source waits; the one never heard could
 	// have come through the other. Both of the west are silent: so is the west.
-	w.after(10 * time.Minute).expect(
+	w.after(10*time.Minute).expect(
 		"site_silent west fault", "silent west/g2 fault suppressed", "silent west/never fault suppressed")
 }
 
@@ -123,9 +123,9 @@ func TestAWholeSiteIsOneAlarm(t *testing.T) {
 	speak("east/g2", "east/g3", "west/g4")
 	// The first that is overdue finds the others quiet for longer than they
 	// should be: the site is the root cause from the first moment on.
-	w.after(10*time.Minute - 20*time.Second).expect("site_silent east fault", "silent east/g1 fault suppressed")
+	w.after(10*time.Minute-20*time.Second).expect("site_silent east fault", "silent east/g1 fault suppressed")
 	w.after(10*time.Second).see("west/g4", "gas_lel_pct", 1)
-	w.after(10 * time.Second).expect("silent east/g2 fault suppressed", "silent east/g3 fault suppressed")
+	w.after(10*time.Second).expect("silent east/g2 fault suppressed", "silent east/g3 fault suppressed")
 	// One is back, the others have an interval and a minute.
 	speak("east/g2")
 	w.expect("site_silent east normal", "silent east/g2 normal")
