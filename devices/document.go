@@ -1,6 +1,7 @@
 package devices
 
 import (
+	"encoding"
 	"errors"
 	"fmt"
 	"reflect"
@@ -24,12 +25,18 @@ type Document struct {
 // ReadDocument decodes data into dst, a pointer to a struct with yaml tags.
 // Keys that dst does not have are errors which name the nearest one it has. The
 // document is returned with the error when at least its syntax was sound.
-func ReadDocument(name string, data []byte, dst any) (*Document, error) {
+func ReadDocument(name string, data []byte, dst any) (d *Document, err error) {
+	// The YAML package panics on some malformed files.
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%s: the file cannot be read as YAML: %v", name, p)
+		}
+	}()
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		return nil, placed(name, err)
 	}
-	d := &Document{name: name, file: file}
+	d = &Document{name: name, file: file}
 	if len(file.Docs) > 1 {
 		return d, d.errorAt(file.Docs[1].GetToken(), "a second document begins, want one a file")
 	}
@@ -111,7 +118,8 @@ func placed(name string, err error) error {
 }
 
 // mistakes finds what lies below node and would not fit into t: keys it does not
-// have, and durations that are none, for which the YAML package knows no place.
+// have, lists and mappings in place of each other, and durations that are none;
+// for some of them the YAML package knows no place.
 func (d *Document) mistakes(node ast.Node, t reflect.Type) []error {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -122,32 +130,63 @@ func (d *Document) mistakes(node ast.Node, t reflect.Type) []error {
 	switch n := node.(type) {
 	case *ast.AnchorNode:
 		return d.mistakes(n.Value, t)
-	case *ast.SequenceNode:
-		if t.Kind() != reflect.Slice && t.Kind() != reflect.Array {
+	case *ast.AliasNode, *ast.NullNode:
+		return nil
+	case *ast.TagNode:
+		return []error{d.errorAt(n.GetToken(), "the tag %s has no meaning here, leave it out", n.GetToken().Value)}
+	}
+	switch t.Kind() {
+	case reflect.Slice, reflect.Array:
+		return d.mistakesInList(node, t.Elem())
+	case reflect.Map, reflect.Struct:
+		_, mapping := node.(ast.MapNode)
+		if !mapping && readsItself(t) {
 			return nil
 		}
-		var errs []error
-		for _, v := range n.Values {
-			errs = append(errs, d.mistakes(v, t.Elem())...)
-		}
-		return errs
+		return d.mistakesInMapping(node, t)
+	}
+	return nil
+}
+
+// readsItself reports whether a type knows more forms of itself than its fields
+// tell: a time is a text, a limit may be a mere number.
+func readsItself(t reflect.Type) bool {
+	p := reflect.PointerTo(t)
+	return p.Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) ||
+		p.Implements(reflect.TypeFor[yaml.InterfaceUnmarshaler]()) ||
+		p.Implements(reflect.TypeFor[yaml.BytesUnmarshaler]())
+}
+
+func (d *Document) mistakesInList(node ast.Node, element reflect.Type) (errs []error) {
+	list, ok := node.(*ast.SequenceNode)
+	if !ok {
+		return []error{d.errorAt(begin(node), "want a list, each entry beginning with a dash")}
+	}
+	for _, v := range list.Values {
+		errs = append(errs, d.mistakes(v, element)...)
+	}
+	return errs
+}
+
+func (d *Document) mistakesInMapping(node ast.Node, t reflect.Type) (errs []error) {
+	switch n := node.(type) {
 	case *ast.MappingNode:
-		var errs []error
 		for _, pair := range n.Values {
 			errs = append(errs, d.unknownKey(pair, t)...)
 		}
-		return errs
 	case *ast.MappingValueNode:
-		return d.unknownKey(n, t)
+		errs = d.unknownKey(n, t)
+	default:
+		errs = append(errs, d.errorAt(begin(node), "want keys with values, like {key: value}"))
 	}
-	return nil
+	return errs
 }
 
 func (d *Document) unknownKey(pair *ast.MappingValueNode, t reflect.Type) []error {
 	if t.Kind() == reflect.Map {
 		return d.mistakes(pair.Value, t.Elem())
 	}
-	if t.Kind() != reflect.Struct || pair.Key.Type() == ast.MergeKeyType {
+	if pair.Key.Type() == ast.MergeKeyType {
 		return nil
 	}
 	keys := keysOf(t)

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -64,7 +65,8 @@ type unit struct {
 	kept    [][]byte // reports that could not be sent
 }
 
-// NewCounty builds the world. It is an error if a scenario finds nobody to play it.
+// NewCounty builds the world. Scenarios that find nobody to play them are left
+// out; it is an error if that leaves none of those asked for.
 func NewCounty(o CountyOptions) (*County, error) {
 	c := &County{pace: max(o.Pace, 0)}
 	if c.pace == 0 {
@@ -86,12 +88,17 @@ func NewCounty(o CountyOptions) (*County, error) {
 	if len(c.units) == 0 {
 		return nil, fmt.Errorf("none of the %d devices can be simulated: none is in service and of a kind with a model", len(o.Devices))
 	}
+	var errs []error
 	for _, s := range o.Scenarios {
 		p, err := newPlay(s, c.units, o.Seed)
 		if err != nil {
-			return nil, err
+			errs = append(errs, err)
+			continue
 		}
 		c.plays = append(c.plays, p)
+	}
+	if err := errors.Join(errs...); err != nil && len(c.plays) == 0 {
+		return nil, err
 	}
 	return c, nil
 }

@@ -22,7 +22,7 @@ type fireUnit struct {
 
 const (
 	ratedRise    = 32.0 // K a cable warms up at its rated load
-	cableHours   = 0.25 // thermal time constant of a cable
+	cableHours   = 0.5  // thermal time constant of a cable
 	leakageHours = 0.2
 )
 

@@ -11,30 +11,27 @@ import (
 // shuts the valve, the fan blows and the gas decays. Some minutes later somebody
 // opens the valve again by hand.
 type gasAlarm struct {
-	rng      *rand.Rand
-	zero     float64 // what the sensor shows in clean air, %LEL
-	kitchen  float64 // and what cooking adds
-	wander   drift
-	gas      float64 // %LEL in the room
-	closing  float64 // seconds since the controller told the valve to close
-	closed   bool
-	clean    float64 // seconds since the air became clean again
-	fan      bool
-	detector float64
+	rng     *rand.Rand
+	zero    float64 // what the sensor shows in clean air, %LEL
+	kitchen float64 // and what cooking adds
+	wander  drift
+	gas     float64 // %LEL in the room
+	tripped bool    // the last sample was at the high set point or above
+	closing float64 // seconds since the controller told the valve to close
+	closed  bool
+	clean   float64 // seconds since the air became clean again
+	fan     bool
 }
 
-// States of valve and detector, as in the kind combustible_gas.
-const (
-	valveOpen, valveClosed               = 0, 1
-	detectorOK, detectorLow, detectorTop = 0, 2, 3
-)
+// States of the valve, as in the kind combustible_gas.
+const valveOpen, valveClosed = 0, 1
 
 const (
-	lowSetPoint, highSetPoint = 20.0, 50.0 // %LEL
-	roomSeconds               = 25.0       // the air of the room is renewed in this time
-	fanSeconds                = 9.0        // and in this one with the fan on
-	valveSeconds              = 3.0        // a valve takes to close
-	reopenSeconds             = 120.0      // until somebody opens it again
+	highSetPoint  = 50.0  // %LEL
+	roomSeconds   = 25.0  // the air of the room is renewed in this time
+	fanSeconds    = 9.0   // and in this one with the fan on
+	valveSeconds  = 3.0   // a valve takes to close
+	reopenSeconds = 120.0 // until somebody opens it again
 )
 
 func newGasAlarm(_ *devices.Device, rng *rand.Rand) *gasAlarm {
@@ -61,25 +58,19 @@ func (g *gasAlarm) step(t tick, out []sample) []sample {
 	hour := hourOfDay(t.now)
 	cooking := g.kitchen * (bell(hour, 11.7, 1) + bell(hour, 18.3, 1.3))
 	shown := g.gas + max(g.zero+cooking+g.wander.step(t.seconds, g.rng), 0)
-	g.detector = detectorOK
-	if shown >= highSetPoint {
-		g.detector = detectorTop
-	} else if shown >= lowSetPoint {
-		g.detector = detectorLow
-	}
+	g.tripped = shown >= highSetPoint
 
 	concentration := measured("gas_lel_pct", clamp(shown, 0, 100), 1)
 	concentration.event = 3 // detectors report a change of 3 %LEL at once
 	return append(out, concentration,
 		state("valve_state", either(g.closed, valveClosed, valveOpen)),
-		state("fan_on", either(g.fan, 1, 0)),
-		state("detector_state", g.detector))
+		state("fan_on", either(g.fan, 1, 0)))
 }
 
 // interlock is the controller on site; it needs no gateway.
 func (g *gasAlarm) interlock(seconds float64) {
 	switch {
-	case g.detector == detectorTop:
+	case g.tripped:
 		g.fan = true
 		g.clean = 0
 		if g.closing += seconds; g.closing >= valveSeconds {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -55,7 +56,7 @@ type site struct {
 	name     text
 	township int
 	params   []param
-	inCharge text // the role of the person at the site itself
+	inCharge string // the role of the person at the site itself
 	devices  []device
 	comment  string
 }
@@ -90,8 +91,8 @@ func plants() []site {
 		s := site{
 			id: fmt.Sprintf("plant-%02d", i+1), township: t,
 			name:     named(t, trade),
-			params:   []param{{"rated_current_a", rated[i%len(rated)]}},
-			inCharge: text{"企业安全员", "plant safety officer"},
+			params:   supply(rated[i%len(rated)]),
+			inCharge: "企业安全员",
 			devices:  []device{{"meter-01", "electricity_meter", text{"总进线电表", "Main meter"}, "in_service", "5s"}},
 		}
 		if i >= 20 {
@@ -114,7 +115,7 @@ func restaurants() []site {
 		all = append(all, site{
 			id: fmt.Sprintf("restaurant-%02d", i+1), township: t,
 			name:     numbered(t, number, trade),
-			inCharge: text{"餐馆负责人", "restaurant manager"},
+			inCharge: "餐馆负责人",
 			devices:  []device{{"gas-01", "combustible_gas", text{"厨房燃气报警器", "Kitchen gas alarm"}, "in_service", "10s"}},
 		})
 	}
@@ -133,8 +134,7 @@ func premises() []site {
 		s := site{
 			id: fmt.Sprintf("premises-%02d", i+1), township: i % len(townships),
 			name:     named(i%len(townships), trade),
-			params:   []param{{"rated_current_a", 160}},
-			inCharge: text{"消防安全管理人", "fire safety manager"},
+			inCharge: "消防安全管理人",
 		}
 		for b, board := range boards {
 			s.devices = append(s.devices, device{fmt.Sprintf("fire-%02d", b+1), "electrical_fire", board, "in_service", "5s"})
@@ -153,7 +153,7 @@ func ponds() []site {
 			id: fmt.Sprintf("pond-%02d", i+1), township: i,
 			name:     named(i, text{"尾矿库", "tailings pond"}),
 			params:   pondDesign(control),
-			inCharge: text{"尾矿库值班员", "pond attendant"},
+			inCharge: "尾矿库值班员",
 			devices:  []device{{"monitor-01", "tailings_pond", text{"在线监测站", "Monitoring station"}, "in_service", "4s"}},
 		})
 	}
@@ -173,8 +173,8 @@ func slopes() []site {
 		all = append(all, site{
 			id: fmt.Sprintf("slope-%02d", i+1), township: t,
 			name:     numbered(t, i/len(townships)+1, text{"边坡", "slope"}),
-			params:   []param{{"slope_angle_deg", angle}},
-			inCharge: text{"群测群防员", "village watcher"},
+			params:   slopeDesign(angle),
+			inCharge: "群测群防员",
 			devices:  []device{{"station-01", "slope", text{"边坡监测站", "Slope station"}, "in_service", "5s"}},
 		})
 	}
@@ -188,8 +188,8 @@ func newcomer() site {
 	return site{
 		id: "newcomer", name: text{"新接入单位", "Newcomer"},
 		comment:  "Nobody simulates these: publish as one of them and watch the screen.",
-		params:   append([]param{{"rated_current_a", 400}}, pondDesign(180)...),
-		inCharge: text{"安装人员", "installer"},
+		params:   slices.Concat(supply(400), pondDesign(180), slopeDesign(30)),
+		inCharge: "安装人员",
 		devices: []device{
 			spare("meter-01", "electricity_meter", "待接入电表", "Your meter"),
 			spare("fire-01", "electrical_fire", "待接入电气火灾探测器", "Your electrical-fire unit"),
@@ -197,6 +197,20 @@ func newcomer() site {
 			spare("pond-01", "tailings_pond", "待接入尾矿库监测站", "Your pond station"),
 			spare("slope-01", "slope", "待接入边坡监测站", "Your slope station"),
 		},
+	}
+}
+
+// supply: what the connection of a plant is made for, and what its contract allows.
+func supply(rated float64) []param {
+	return []param{{"rated_current_a", rated}, {"contract_demand_kw", 0.55 * rated}}
+}
+
+func slopeDesign(angle float64) []param {
+	return []param{
+		{"slope_angle_deg", angle},
+		{"slope_displacement_limit_mm", 60},
+		{"soil_field_capacity_vol_pct", 29},
+		{"soil_saturation_vol_pct", 38},
 	}
 }
 
@@ -210,6 +224,7 @@ func pondDesign(control float64) []param {
 		{"freeboard_min_m", 0.5},
 		{"dry_beach_min_m", 50},
 		{"phreatic_control_depth_m", 6},
+		{"dam_displacement_limit_mm", 40},
 	}
 }
 
@@ -237,7 +252,7 @@ func render(sites []site) string {
 			fmt.Fprintf(&b, "    params: {%s}\n", renderParams(s.params))
 		}
 		fmt.Fprintf(&b, "    contacts:\n")
-		fmt.Fprintf(&b, "      - {role: enterprise, name: %s, phone: 000-%04d}\n", s.inCharge.zh, 1000+i)
+		fmt.Fprintf(&b, "      - {role: enterprise, name: %s, phone: 000-%04d}\n", s.inCharge, 1000+i)
 		fmt.Fprintf(&b, "      - {role: township, name: %s应急值班室, phone: 000-%04d}\n", t.zh, s.township+1)
 	}
 	b.WriteString("\ndevices:\n")

@@ -26,7 +26,7 @@ type pond struct {
 }
 
 const (
-	referenceStorm = 60.0  // mm that bring the level to the pre-flood limit and a little over
+	referenceStorm = 45.0  // mm that bring the level to the pre-flood limit and a little over
 	runoffHours    = 0.4   // from the hillside into the pond
 	drainHours     = 5.0   // of the drain, to empty what the storm brought
 	soakHours      = 6.0   // of the seepage line behind the level

@@ -72,13 +72,6 @@ func FindScenario(name string) (Scenario, error) {
 	return Scenario{}, fmt.Errorf("there is no scenario %q; there are %v", name, names)
 }
 
-// Playable reports whether any of the devices can take the part.
-func (s *Scenario) Playable(all []*devices.Device) bool {
-	return slices.ContainsFunc(all, func(d *devices.Device) bool {
-		return d.State == devices.InService && d.Kind.ID == s.Kind
-	})
-}
-
 func gasLeak() Scenario {
 	return Scenario{
 		Name:  "gas_leak",
@@ -96,7 +89,7 @@ func heavyRain() Scenario {
 		Kind:  "tailings_pond", Also: []string{"slope"}, Cast: 2,
 		First: 12 * time.Second, Every: 12 * time.Minute,
 		Acts: []Act{
-			{Force: Rain, Value: 120, Lasts: 30 * time.Second},
+			{Force: Rain, Value: 90, Lasts: 30 * time.Second},
 			{Force: Rezero, Value: 1, At: 8 * time.Minute, Lasts: time.Second},
 		},
 	}
@@ -107,7 +100,7 @@ func hotCable() Scenario {
 		Name:  "hot_cable",
 		Title: devices.Text{ZH: "电缆接头松动过热", EN: "A loose terminal overheats a cable"},
 		Kind:  "electrical_fire", Cast: 3,
-		First: 22 * time.Second, Every: 6 * time.Minute,
+		First: 8 * time.Second, Every: 6 * time.Minute,
 		Acts: []Act{{Force: LooseContact, Value: 65, Lasts: 130 * time.Second}},
 	}
 }
@@ -130,7 +123,7 @@ func blockedDrain() Scenario {
 		First: 5 * time.Second, Every: 15 * time.Minute,
 		Acts: []Act{
 			{Force: BlockedDrain, Value: 0.9, Lasts: 5 * time.Minute},
-			{Force: Rain, Value: 75, At: 10 * time.Second, Lasts: time.Minute},
+			{Force: Rain, Value: 60, At: 10 * time.Second, Lasts: time.Minute},
 		},
 	}
 }

@@ -24,18 +24,24 @@ func TestScenariosAreSound(t *testing.T) {
 		if found, err := FindScenario(s.Name); err != nil || found.Name != s.Name {
 			t.Errorf("FindScenario(%q): %v, %v", s.Name, found.Name, err)
 		}
-		if !s.Playable(testDevices()) {
-			t.Errorf("scenario %s: no device to play it", s.Name)
-		}
-		if s.Playable(nil) {
-			t.Errorf("scenario %s: playable by nobody", s.Name)
-		}
+		newTestCounty(t, 1, s)
 	}
 	if _, err := FindScenario("gas_leek"); err == nil || !strings.Contains(err.Error(), "gas_leak") {
 		t.Errorf("a misspelt name gives %v; want the names there are", err)
 	}
-	if _, err := NewCounty(CountyOptions{Devices: testDevices()[:2], Scenarios: []Scenario{gasLeak()}}); err == nil {
+}
+
+func TestAScenarioNobodyCanPlay(t *testing.T) {
+	meters := testDevices()[:2]
+	c, err := NewCounty(CountyOptions{Devices: meters, Scenarios: Story()})
+	if err != nil || len(c.Breakable()) != 2 {
+		t.Errorf("a story of which meters can play one part: %v; want that part played", err)
+	}
+	if _, err := NewCounty(CountyOptions{Devices: meters, Scenarios: []Scenario{gasLeak()}}); err == nil {
 		t.Error("a gas leak without a gas alarm was accepted")
+	}
+	if _, err := NewCounty(CountyOptions{Devices: meters}); err != nil {
+		t.Errorf("a county where nothing happens: %v", err)
 	}
 }
 

@@ -25,7 +25,7 @@ type slope struct {
 
 const (
 	drynessHours  = 2.5   // the ground drains in this time
-	soakThreshold = 15.0  // mm the ground takes without moving
+	soakThreshold = 11.0  // mm the ground takes without moving
 	dryCreep      = 0.001 // mm an hour, in dry weather
 	steepAngle    = 45.0  // from here a storm moves the hillside
 	tiltPerMM     = 0.1   // ° for every mm moved
@@ -35,13 +35,13 @@ func newSlope(d *devices.Device, rng *rand.Rand) *slope {
 	s := &slope{
 		rng:   rng,
 		gauge: newRainGauge(),
-		give:  0.0004,
-		crack: between(rng, 3, 12),
+		give:  0.0008,
+		crack: between(rng, 3, 10),
 		toe:   between(rng, 0.3, 0.6),
 		radio: newRadio(rng),
 	}
 	if design(d, "slope_angle_deg", 30) >= steepAngle {
-		s.give = 0.02
+		s.give = 0.047
 	}
 	for i := range s.gnss {
 		s.gnss[i] = drift{sigma: 0.7, tau: 200}
@@ -68,9 +68,9 @@ func (s *slope) step(t tick, out []sample) []sample {
 		measured("gnss_dx_mm", 0.8*s.moved+s.gnss[0].step(t.seconds, s.rng), 1),
 		measured("gnss_dy_mm", 0.6*s.moved+s.gnss[1].step(t.seconds, s.rng), 1),
 		measured("gnss_dz_mm", -down+s.gnss[2].step(t.seconds, s.rng), 1),
-		measured("crack_mm", s.crack+0.7*s.moved, 2),
+		measured("crack_mm", s.crack+0.6*s.moved, 2),
 		measured("tilt_x_deg", 0.9*tilt+s.tilt[0].step(t.seconds, s.rng), 3),
-		measured("tilt_y_deg", 0.4*tilt+s.tilt[1].step(t.seconds, s.rng), 3),
+		measured("tilt_y_deg", 0.1*tilt+s.tilt[1].step(t.seconds, s.rng), 3),
 		measured("soil_moisture_vol_pct", 16+14*s.water/(s.water+25), 1),
 		measured("rain_1h_mm", hour, 1),
 		measured("rain_24h_mm", day, 1),
