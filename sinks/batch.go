@@ -13,7 +13,7 @@ type batch struct {
 	arena   []byte // the records' data, end to end
 	units   int
 	begun   time.Time // when the first record was put
-	closed  bool      // a record was there that did not fit
+	full    bool      // a record was there that did not fit
 }
 
 func (b *batch) empty() bool { return len(b.records) == 0 }
@@ -24,11 +24,6 @@ func (b *batch) last() journal.Record { return b.records[len(b.records)-1] }
 // large it is.
 func (b *batch) fits(rec journal.Record, maxUnits, maxBytes int) bool {
 	return b.empty() || b.units+rec.Count <= maxUnits && len(b.arena)+len(rec.Data) <= maxBytes
-}
-
-// full says whether waiting for more is not worth it.
-func (b *batch) full(maxUnits, maxBytes int) bool {
-	return b.units >= maxUnits || len(b.arena) >= maxBytes
 }
 
 func (b *batch) add(rec journal.Record) {
@@ -51,7 +46,7 @@ func (b *batch) seal() {
 // larger than a batch should be.
 func (b *batch) reset(maxBytes int) {
 	clear(b.records)
-	b.records, b.units, b.closed = b.records[:0], 0, false
+	b.records, b.units, b.full = b.records[:0], 0, false
 	if cap(b.arena) > 2*maxBytes {
 		b.arena = nil
 	}

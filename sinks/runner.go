@@ -27,9 +27,6 @@ const (
 
 	// fillTime is how long the writer, behind the head, waits for a batch to fill.
 	fillTime = 100 * time.Millisecond
-	// readPause: a reader that found no room for this long gives its place in the
-	// log up and comes back later, so that no reading end is held for days.
-	readPause = time.Minute
 )
 
 // RunnerOptions of a runner. Sink, Log and Cursor are required.
@@ -94,8 +91,8 @@ func NewRunner(o RunnerOptions) *Runner {
 
 // Run delivers until ctx ends, then saves the cursor and returns nil. Faults of
 // the sink never end it. It returns an error when it cannot know its place any
-// more: the cursor cannot be loaded or was moved by somebody else, or the store
-// was closed.
+// more: the cursor cannot be loaded or was moved by somebody else, the log lost
+// its tail, or the store was closed.
 func (r *Runner) Run(ctx context.Context) error {
 	from, err := r.begin(ctx)
 	if err != nil {
@@ -121,7 +118,7 @@ func (r *Runner) Run(ctx context.Context) error {
 // begin finds the runner's place in the log.
 func (r *Runner) begin(ctx context.Context) (uint64, error) {
 	at, err := r.o.Cursor.Load(ctx)
-	if err != nil {
+	if err != nil && !errors.Is(err, journal.ErrCursorAhead) {
 		return 0, fmt.Errorf("load the cursor of sink %s: %w", r.o.Sink.Name(), err)
 	}
 	head := r.o.Log.Last()
@@ -158,15 +155,13 @@ func (r *Runner) read(ctx context.Context, next uint64) error {
 		var damaged *journal.CorruptError
 		switch {
 		case ctx.Err() != nil:
-		case errors.Is(err, errNoRoom):
-			r.awaitRoom(ctx)
 		case errors.As(err, &gap):
 			r.lost(gap.From, gap.To, err)
 			next = gap.To + 1
 		case errors.As(err, &damaged):
 			r.lost(damaged.Seq, damaged.Seq, err)
 			next = damaged.Seq + 1
-		case errors.Is(err, journal.ErrClosed):
+		case errors.Is(err, journal.ErrClosed), errors.Is(err, journal.ErrCursorAhead):
 			return fmt.Errorf("read for sink %s: %w", r.o.Sink.Name(), err)
 		default:
 			r.note(fmt.Errorf("read the log: %w", err))
@@ -177,17 +172,11 @@ func (r *Runner) read(ctx context.Context, next uint64) error {
 	return nil
 }
 
-var errNoRoom = errors.New("no room for another record")
-
-// put copies a record into the gathering batch, waiting a while for room.
+// put copies a record into the gathering batch and waits for room if need be.
 func (r *Runner) put(ctx context.Context, rec journal.Record) error {
-	patience := time.NewTimer(readPause)
-	defer patience.Stop()
 	for !r.tryPut(rec) {
 		select {
 		case <-r.room:
-		case <-patience.C:
-			return errNoRoom
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -201,7 +190,7 @@ func (r *Runner) tryPut(rec journal.Record) bool {
 	defer r.mu.Unlock()
 	b := r.gathering
 	if !b.fits(rec, r.o.MaxUnits, r.o.MaxBytes) {
-		b.closed = true
+		b.full = true
 		signal(r.filled)
 		return false
 	}
@@ -211,13 +200,6 @@ func (r *Runner) tryPut(rec journal.Record) bool {
 	b.add(rec)
 	r.state.read(rec)
 	return true
-}
-
-func (r *Runner) awaitRoom(ctx context.Context) {
-	select {
-	case <-r.room:
-	case <-ctx.Done():
-	}
 }
 
 // write takes batches and delivers them until ctx ends.
@@ -280,7 +262,7 @@ func (r *Runner) ready() (*batch, time.Duration) {
 	if b.last().Seq >= head {
 		due = r.lastStart.Add(r.o.Interval)
 	}
-	if wait := time.Until(due); wait > 0 && !b.closed && !b.full(r.o.MaxUnits, r.o.MaxBytes) {
+	if wait := time.Until(due); wait > 0 && !b.full {
 		return nil, wait
 	}
 	r.spare.reset(r.o.MaxBytes)

@@ -29,8 +29,6 @@ type memoryLog struct {
 	trimmed uint64 // entries up to here are gone
 	broken  uint64 // this entry is damaged
 	faults  int    // so many reads fail before they begin
-	reads   int
-	asked   time.Time // when the last read began
 }
 
 func newMemoryLog() *memoryLog { return &memoryLog{grew: make(chan struct{})} }
@@ -61,8 +59,6 @@ func (l *memoryLog) Last() journal.Mark {
 
 func (l *memoryLog) Read(ctx context.Context, from uint64, fn func(journal.Record) error) error {
 	l.mu.Lock()
-	l.reads++
-	l.asked = time.Now()
 	fails := l.faults > 0
 	l.faults--
 	l.mu.Unlock()
@@ -90,7 +86,8 @@ func (l *memoryLog) at(ctx context.Context, seq uint64) (journal.Record, error) 
 		l.mu.Lock()
 		grew, trimmed, broken := l.grew, l.trimmed, l.broken
 		var rec journal.Record
-		there := int(seq) <= len(l.entries)
+		end := uint64(len(l.entries))
+		there := seq <= end
 		if there {
 			rec = l.entries[seq-1]
 		}
@@ -102,6 +99,8 @@ func (l *memoryLog) at(ctx context.Context, seq uint64) (journal.Record, error) 
 			return rec, &journal.CorruptError{Log: "test", Seq: seq, Reason: "a bit flipped"}
 		case there:
 			return rec, nil
+		case seq > end+1:
+			return rec, journal.ErrCursorAhead
 		}
 		select {
 		case <-grew:
@@ -314,6 +313,48 @@ func TestBehindTheHeadBatchesAreBigAndBounded(t *testing.T) {
 	})
 }
 
+// TestAFullBatchWaitsForNothing: a sink that is quick, far behind the head, is
+// held up by no timer.
+func TestAFullBatchWaitsForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, sink := newMemoryLog(), &memorySink{}
+		log.append(200)
+		begun := time.Now()
+		stop := start(NewRunner(RunnerOptions{Sink: sink, Log: log, Cursor: &memoryCursor{}, MaxBytes: 100}))
+		synctest.Wait()
+		if !time.Now().Equal(begun) {
+			t.Errorf("it took %v", time.Since(begun))
+		}
+		stop()
+		sink.check(t, 1, 200)
+		for _, seqs := range sink.batches {
+			if len(seqs) > 14 { // of 7 bytes or more
+				t.Errorf("batch of %d records holds more than 100 bytes", len(seqs))
+			}
+		}
+	})
+}
+
+func TestABatchReturnsToItsSize(t *testing.T) {
+	var b batch
+	b.add(journal.Record{Data: make([]byte, 1000), Count: 1})
+	b.reset(100)
+	if cap(b.arena) > 200 {
+		t.Errorf("a batch of 100 bytes keeps %d", cap(b.arena))
+	}
+}
+
+func TestSamplesAreForgotten(t *testing.T) {
+	var s state
+	begun := time.Now()
+	for age := time.Duration(0); age < 10*time.Minute; age += 300 * time.Millisecond {
+		s.sample(begun.Add(age), journal.Mark{})
+		if len(s.samples) > 32 {
+			t.Fatalf("%d samples are kept", len(s.samples))
+		}
+	}
+}
+
 func TestARecordLargerThanABatchGoesAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, sink := newMemoryLog(), &memorySink{}
@@ -498,38 +539,6 @@ func TestReadFaultsAreRetried(t *testing.T) {
 	})
 }
 
-// TestAWaitingReaderGivesItsPlaceUp: while a sink is down, no reading end of
-// the log is held open.
-func TestAWaitingReaderGivesItsPlaceUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		log := newMemoryLog()
-		log.append(100)
-		down := true
-		sink := &memorySink{fault: func(int) error {
-			if down {
-				return errors.New("down")
-			}
-			return nil
-		}}
-		stop := start(NewRunner(RunnerOptions{Sink: sink, Log: log, Cursor: &memoryCursor{}, MaxUnits: 200}))
-		time.Sleep(24 * time.Hour)
-		log.mu.Lock()
-		if log.reads != 1 {
-			t.Errorf("%d reads were begun while there was no room", log.reads)
-		}
-		log.mu.Unlock()
-		sink.mu.Lock()
-		down = false
-		sink.mu.Unlock()
-		time.Sleep(time.Minute)
-		stop()
-		sink.check(t, 1, 100)
-		if log.reads != 2 {
-			t.Errorf("%d reads, want a second one after the pause", log.reads)
-		}
-	})
-}
-
 func TestTheCursorIsSavedOnceASecondAndAtStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, cursor, sink := newMemoryLog(), &memoryCursor{}, &memorySink{}
@@ -601,6 +610,24 @@ func TestRunEndsWhenItsPlaceIsUnknown(t *testing.T) {
 			log.append(1)
 			err := NewRunner(RunnerOptions{Sink: &memorySink{}, Log: log, Cursor: cursor}).Run(t.Context())
 			if !errors.Is(err, journal.ErrConflict) || !strings.Contains(err.Error(), "sink memory") {
+				t.Errorf("got %v", err)
+			}
+		})
+	})
+	t.Run("the log lost its tail", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			log := newMemoryLog()
+			log.append(10)
+			sink := &memorySink{fault: func(int) error {
+				log.mu.Lock()
+				defer log.mu.Unlock()
+				log.entries = log.entries[:5]
+				close(log.grew)
+				log.grew = make(chan struct{})
+				return nil
+			}}
+			err := NewRunner(RunnerOptions{Sink: sink, Log: log, Cursor: &memoryCursor{}}).Run(t.Context())
+			if !errors.Is(err, journal.ErrCursorAhead) {
 				t.Errorf("got %v", err)
 			}
 		})

@@ -14,9 +14,10 @@ const eventSlots = 1_000_000
 // appendReading appends a reading as a line of line protocol, without the
 // newline, and reports false for one that holds nothing to write.
 //
-// A value of bad quality is no measurement and is not written; it is named in
-// bad_fields, as is a suspect one, which is written. Over-range on the
-// dangerous side is written whatever its quality: an alarm quotes it.
+// A value of bad quality is no measurement and is not written as a number: one
+// sentinel would spoil every mean. It is named in bad_fields, as is a suspect
+// value, which is written. quality may be 1 without bad_fields: then the time is
+// what is suspect.
 func appendReading(dst []byte, r *devices.Reading) ([]byte, bool) {
 	if len(r.Values) == 0 {
 		return dst, false
@@ -26,10 +27,10 @@ func appendReading(dst []byte, r *devices.Reading) ([]byte, bool) {
 	dst = appendTag(dst, ",device=", r.Device.ID)
 	dst = appendTag(dst, ",site=", r.Device.Site.ID)
 	dst = append(dst, ' ')
-	worst := devices.Good
+	allGood := true
 	for i := range r.Values {
 		v := &r.Values[i]
-		worst = max(worst, v.Quality)
+		allGood = allGood && v.Quality == devices.Good
 		if writable(v) {
 			dst = appendName(dst, v.Field.Name)
 			dst = append(dst, '=')
@@ -37,17 +38,17 @@ func appendReading(dst []byte, r *devices.Reading) ([]byte, bool) {
 			dst = append(dst, ',')
 		}
 	}
-	if worst != devices.Good {
+	if !allGood {
 		dst = appendBadFields(dst, r.Values)
 	}
 	dst = append(dst, "quality="...)
-	dst = append(dst, '0'+byte(worst), ' ')
+	dst = append(dst, '0'+byte(r.Quality()), ' ')
 	return strconv.AppendInt(dst, r.Time, 10), true
 }
 
 func writable(v *devices.Value) bool {
 	finite := v.Number-v.Number == 0
-	return finite && (v.Quality != devices.Bad || v.Over)
+	return finite && v.Quality != devices.Bad
 }
 
 func appendBadFields(dst []byte, values []devices.Value) []byte {

@@ -38,8 +38,8 @@ func value(field string, v float64, q devices.Quality) devices.Value {
 }
 
 func TestReadingLines(t *testing.T) {
-	over := value("gas_lel_pct", 120, devices.Bad)
-	over.Over = true
+	clock := with(reading("", "p", "d", "k"), value("a", 1, devices.Good))
+	clock.Flags = devices.ClockSuspect
 	for _, c := range []struct {
 		name string
 		r    *devices.Reading
@@ -57,9 +57,9 @@ func TestReadingLines(t *testing.T) {
 		{"bad is named, not written",
 			with(reading("", "p", "d", "k"), value("a", -999, devices.Bad), value("b", 2, devices.Suspect), value("c", 3, devices.Good)),
 			`k,device=d,site=p b=2,c=3,bad_fields="a,b",quality=2 1782541925123`},
-		{"bad over-range on the dangerous side is written",
-			with(reading("", "p", "d", "k"), over),
-			`k,device=d,site=p gas_lel_pct=120,bad_fields="gas_lel_pct",quality=2 1782541925123`},
+		{"a clock that is wrong",
+			clock,
+			`k,device=d,site=p a=1,quality=1 1782541925123`},
 		{"only bad values",
 			with(reading("", "p", "d", "k"), value("a", math.NaN(), devices.Bad)),
 			`k,device=d,site=p bad_fields="a",quality=2 1782541925123`},
