@@ -76,11 +76,11 @@ type EventType string
 
 const (
 	Raised    EventType = "raised"
-	Escalated EventType = "level_up"   // worse: unacknowledged again
+	Escalated EventType = "level_up"   // worse, or news where it was history or folded away: unacknowledged again
 	Eased     EventType = "level_down" // better, not over
 	Rearmed   EventType = "rearmed"    // over, and back before it was closed
 	Cleared   EventType = "cleared"
-	Updated   EventType = "updated" // only flags changed: suppressed, unverified confirmed
+	Updated   EventType = "updated" // only flags changed: suppressed, latched, unverified confirmed
 	Acked     EventType = "acked"
 	Unacked   EventType = "unacked"
 	Noted     EventType = "noted"
@@ -100,17 +100,25 @@ type Event struct {
 	Note  string    `json:"note,omitempty"`
 	Input uint64    `json:"input"` // the judge's input position
 	Alarm Alarm     `json:"alarm"` // its state after this event
+
+	// What the book needs to go on from the last event of an alarm alone.
+	N     int    `json:"n,omitempty"`     // the how-manieth event of its alarm
+	Step  int    `json:"step,omitempty"`  // levels of the alarm's rule at its point that were taken at Input so far
+	Latch bool   `json:"latch,omitempty"` // the rule keeps the alarm until a person resets it
+	Key   string `json:"key,omitempty"`   // of the command, so that a repetition is recognised
 }
 
 // Time is a moment in JSON as RFC 3339 with milliseconds in UTC; the zero
 // moment is null.
 type Time int64 // Unix ms
 
+func (t Time) String() string { return time.UnixMilli(int64(t)).UTC().Format(timeLayout) }
+
 func (t Time) MarshalJSON() ([]byte, error) {
 	if t == 0 {
 		return []byte("null"), nil
 	}
-	return []byte(`"` + time.UnixMilli(int64(t)).UTC().Format(timeLayout) + `"`), nil
+	return []byte(`"` + t.String() + `"`), nil
 }
 
 func (t *Time) UnmarshalJSON(b []byte) error {
