@@ -44,6 +44,16 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// UnmarshalYAML spares the YAML package its way by UnmarshalText, which walks the
+// whole document for every value: a file of many devices would take minutes.
+func (d *Duration) UnmarshalYAML(unmarshal func(any) error) error {
+	var text string
+	if err := unmarshal(&text); err != nil {
+		return err
+	}
+	return d.UnmarshalText([]byte(text))
+}
+
 // RegistryOptions is all that is registered.
 type RegistryOptions struct {
 	Kinds   []*Kind

@@ -90,7 +90,7 @@ func (l *line) run(ctx context.Context) error {
 			continue
 		}
 		began := time.Now()
-		if err := l.connectAndServe(ctx); err != nil {
+		if err := l.connectAndServe(ctx); err != nil && ctx.Err() == nil {
 			l.fleet.Logger.Warn("simulated connection lost", "client", l.clientID, "err", err)
 			if time.Since(began) > longestWait {
 				wait = firstRetry
