@@ -170,7 +170,7 @@ func (b *Book) keep(r *record, e *Event) {
 	if e.Key != "" {
 		b.answers.put(e.Key, *e)
 	}
-	if e.Alarm.Level != rules.Fault && !e.Alarm.has(flagBackfill) {
+	if e.Alarm.WorstLevel != rules.Fault {
 		b.raised[r.point.site] = max(b.raised[r.point.site], int64(e.Alarm.RaisedTime))
 	}
 	if e.Alarm.State != Closed {
