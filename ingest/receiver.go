@@ -118,7 +118,8 @@ func NewReceiver(o ReceiverOptions) *Receiver {
 // not taken, and a is not told.
 //
 // Submit blocks while MaxPending bytes wait for the disk, until there is room
-// or ctx is done: that is the back-pressure on all sources.
+// or ctx is done: that is the back-pressure on all sources. With a ctx that is
+// done already it only tries.
 func (r *Receiver) Submit(ctx context.Context, m *Message, a Acker) error {
 	r.mu.Lock()
 	for r.pending >= r.o.MaxPending && r.closed == nil {

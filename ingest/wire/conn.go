@@ -50,6 +50,11 @@ type Options struct {
 	// MaxPacket bounds what follows the fixed header of a PUBLISH.
 	MaxPacket int
 
+	// Control, if set, is asked about each packet that is to be handed through,
+	// by its type and the length of what follows its fixed header. An error ends
+	// the connection.
+	Control func(kind byte, length int) error
+
 	// WriteTimeout is how long the other side may leave what we write unread
 	// before it is dropped. Default 5 s.
 	WriteTimeout time.Duration
@@ -258,6 +263,11 @@ func (c *Conn) next() error {
 	default:
 		if body > maxControl {
 			return malformed("packet of type %d with %d bytes", first>>4, body)
+		}
+		if c.o.Control != nil {
+			if err := c.o.Control(first>>4, body); err != nil {
+				return err
+			}
 		}
 		if first>>4 == typeDisconnect {
 			if err := c.goodbye(header, body); err != nil {
