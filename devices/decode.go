@@ -170,6 +170,7 @@ func (d *Decoded) sample(s *codec.Sample) error {
 	}
 	d.more += s.More
 	refused := len(s.Errors) + s.More
+	d.values = slices.Grow(d.values, len(s.Values))
 	for i := range s.Values {
 		if !d.value(&x, &s.Values[i]) {
 			refused++

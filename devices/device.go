@@ -1,13 +1,15 @@
 // Package devices says what the gateway knows of the things that send: kinds of
 // devices and their fields (data, not code: configs/kinds), sites, devices and
-// their states, and what a message of theirs becomes: a [Reading] with a quality
-// on every value.
+// their states and credentials, and what a message of theirs becomes: a [Reading]
+// with a time and a quality on every value, or a [Rejection] that says why not.
 //
-// In: kinds, sites and devices from YAML and from the registry bucket; decoded
-// values from devices/codec. Out: readings that rules can judge and sinks can
-// write. What survives a crash: nothing by itself; the registry is loaded from
-// its bucket, duplicate detection is part of the judge's snapshot. What it will
-// not do: decide whether a value is dangerous for a site.
+// In: kinds, sites and devices from YAML and from the registry bucket; messages
+// of the input log, whose payloads devices/codec reads. Out: readings that rules
+// can judge and sinks can write, and the entries of the readings log. What
+// survives a crash: nothing by itself; the registry is loaded from its file and
+// bucket, what the [Intake] remembers is part of the judge's snapshot. What it
+// will not do: decide whether a value is dangerous for a site, or refuse a
+// reading for its clock.
 package devices
 
 import (

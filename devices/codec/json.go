@@ -79,8 +79,23 @@ const example = `send {"ts":1782541925000,"values":{"field":12.6}}`
 func (h *House) begin(payload []byte) {
 	h.text = bytes.TrimPrefix(payload, []byte("\xef\xbb\xbf"))
 	h.shift = len(payload) - len(h.text)
-	h.text = bytes.TrimRight(h.text, "\x00\x1a \t\r\n")
+	h.text = h.text[:end(h.text)]
 	h.element, h.values, h.listed = -1, 0, 0
+}
+
+// end is where a payload ends when blanks, zero bytes and an end-of-file mark
+// behind it are not counted.
+func end(text []byte) int {
+	n := len(text)
+	for n > 0 {
+		switch text[n-1] {
+		case 0, 0x1a, ' ', '\t', '\r', '\n':
+			n--
+		default:
+			return n
+		}
+	}
+	return 0
 }
 
 func (h *House) refuse(code string, at int, detail, hint string) *Error {
