@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"fengsui/rules/alarms"
 )
@@ -34,10 +33,8 @@ var verbs = map[alarms.Verb]needs{
 }
 
 const (
-	maxNote = 2000 // characters
-	maxKey  = 200  // of Idempotency-Key
-	// longestShelf is the longest that one command shelves an alarm.
-	longestShelf = 8 * time.Hour
+	maxKey     = 200     // characters of Idempotency-Key
+	maxMinutes = 24 * 60 // of shelving; the judge decides what is too long
 )
 
 // commandBody is the body of a command.
@@ -105,9 +102,6 @@ func (s *Server) readCommand(r *http.Request, verb alarms.Verb, n needs, who Ide
 		}
 		c.Key = scopedKey(who.Name, c.Alarm, verb, key)
 	}
-	if utf8.RuneCountInString(c.Note) > maxNote {
-		return c, problem(http.StatusUnprocessableEntity, "note_too_long", "a note has at most %d characters", maxNote)
-	}
 	if !n.disposition && body.Disposition != "" {
 		return c, problem(http.StatusUnprocessableEntity, "not_for_this", "disposition belongs to close, not to %s", verb)
 	}
@@ -130,20 +124,15 @@ func scopedKey(name, alarm string, verb alarms.Verb, key string) string {
 }
 
 func (s *Server) shelfEnd(body commandBody) (int64, error) {
-	now := s.o.Hub.Now()
-	until := time.UnixMilli(int64(body.Until))
 	switch {
 	case body.Minutes != 0 && body.Until != 0:
 		return 0, problem(http.StatusUnprocessableEntity, "bad_until", "give minutes or until, not both")
+	case body.Minutes < 0 || body.Minutes > maxMinutes:
+		return 0, problem(http.StatusUnprocessableEntity, "bad_until", "minutes: want 1 to %d", maxMinutes)
 	case body.Minutes != 0:
-		until = now.Add(time.Duration(body.Minutes) * time.Minute)
-	case body.Until == 0:
-		return 0, problem(http.StatusUnprocessableEntity, "bad_until", "say for how long: minutes, or until")
+		return s.o.Hub.Now().Add(time.Duration(body.Minutes) * time.Minute).UnixMilli(), nil
 	}
-	if !until.After(now) || until.After(now.Add(longestShelf+time.Second)) {
-		return 0, problem(http.StatusUnprocessableEntity, "bad_until", "an alarm is shelved for 1 to %d minutes", int(longestShelf.Minutes()))
-	}
-	return until.UnixMilli(), nil
+	return int64(body.Until), nil
 }
 
 func refusedProblem(r *alarms.Refusal) *Problem {

@@ -67,11 +67,17 @@ type span struct {
 // unreadable is the type of an event of which only the number is known.
 const unreadable alarms.EventType = "unreadable"
 
-// shown is an event as the stream shows it: what the log holds, with the alarm
-// encoded already, or null where the event is not about an alarm.
+// shown is an event as the stream shows it: what the log holds for the outside,
+// with the alarm encoded already, or null where the event is not about one.
 type shown struct {
-	alarms.Event
-	Alarm json.RawMessage `json:"alarm"`
+	Seq   uint64           `json:"seq"`
+	ID    string           `json:"id"`
+	Type  alarms.EventType `json:"type"`
+	Time  alarms.Time      `json:"time"`
+	By    string           `json:"by,omitempty"`
+	Note  string           `json:"note,omitempty"`
+	Input uint64           `json:"input"`
+	Alarm json.RawMessage  `json:"alarm"`
 }
 
 // eventFrame reads a record of the alarm log. A record that cannot be read still
@@ -110,7 +116,7 @@ func encodeEvent(e *alarms.Event) (*frame, error) {
 }
 
 func showEvent(e *alarms.Event) shown {
-	s := shown{Event: *e, Alarm: json.RawMessage("null")}
+	s := shown{e.Seq, e.ID, e.Type, e.Time, e.By, e.Note, e.Input, json.RawMessage("null")}
 	if e.Alarm.ID != "" {
 		s.Alarm = encodeAlarm(&e.Alarm)
 	}

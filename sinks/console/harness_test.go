@@ -213,6 +213,9 @@ func (j *judge) cause() alarms.Cause {
 
 func (j *judge) record(events []alarms.Event) ([]alarms.Event, error) {
 	for i := range events {
+		if events[i].Seq != 0 { // the answer to an earlier command
+			continue
+		}
 		data, err := json.Marshal(events[i])
 		if err != nil {
 			return nil, err

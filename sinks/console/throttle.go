@@ -98,7 +98,7 @@ func (t *throttle) stock(key string, a allowance) *stock {
 }
 
 // makeRoom forgets stocks that have filled up again since, and, should that not
-// be enough, any.
+// be enough, any; a tenth at a time, since it looks at all of them.
 func (t *throttle) makeRoom(now time.Time) {
 	if len(t.stocks) < maxStocks {
 		return
@@ -110,7 +110,7 @@ func (t *throttle) makeRoom(now time.Time) {
 		}
 	}
 	for key := range t.stocks {
-		if len(t.stocks) < maxStocks {
+		if len(t.stocks) < maxStocks*9/10 {
 			return
 		}
 		delete(t.stocks, key)
