@@ -12,7 +12,7 @@ import (
 const eventSlots = 1_000_000
 
 // appendReading appends a reading as a line of line protocol, without the
-// newline, and reports false for one that holds nothing to write.
+// newline, or nothing, and reports which: some readings hold no values.
 //
 // A value of bad quality is no measurement and is not written as a number: one
 // sentinel would spoil every mean. It is named in bad_fields, as is a suspect

@@ -23,38 +23,43 @@ func (s *Server) Alarms() sinks.Sink {
 }
 
 type readings struct {
-	writer *writer
+	*writer
+	decoder devices.ReadingsDecoder
 }
 
 func (s *readings) Name() string { return "influx" }
 
 func (s *readings) Write(ctx context.Context, batch []journal.Record) error {
-	return s.writer.write(ctx, batch, s.encode)
+	return s.write(ctx, batch, s.encode)
 }
 
 func (s *readings) encode(rec journal.Record) error {
-	return undecodable("readings", rec, fmt.Errorf("no decoder"))
+	entry, err := s.decoder.Decode(rec.Data)
+	if err != nil {
+		return undecodable("readings", rec, err)
+	}
+	for i := range entry.Readings {
+		s.addReading(&entry.Readings[i])
+	}
+	return nil
 }
 
-// add encodes one reading.
 func (w *writer) addReading(r *devices.Reading) {
-	start := len(w.buf)
-	var any bool
-	if w.buf, any = appendReading(w.buf, r); any {
-		w.ends = append(w.ends, len(w.buf))
-	} else {
-		w.buf = w.buf[:start]
+	line, ok := appendReading(w.buf, r)
+	if ok {
+		w.buf = line
+		w.ends = append(w.ends, len(line))
 	}
 }
 
 type events struct {
-	writer *writer
+	*writer
 }
 
 func (s *events) Name() string { return "influx_alarms" }
 
 func (s *events) Write(ctx context.Context, batch []journal.Record) error {
-	return s.writer.write(ctx, batch, s.encode)
+	return s.write(ctx, batch, s.encode)
 }
 
 // encode skips entries of the alarm log that are not about an alarm, such as a
@@ -67,9 +72,8 @@ func (s *events) encode(rec journal.Record) error {
 	if e.Alarm.ID == "" {
 		return nil
 	}
-	w := s.writer
-	w.buf = appendEvent(w.buf, &e, rec.Seq)
-	w.ends = append(w.ends, len(w.buf))
+	s.buf = appendEvent(s.buf, &e, rec.Seq)
+	s.ends = append(s.ends, len(s.buf))
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/influxdata/influxdb-client-go/v2/api"
@@ -39,11 +40,16 @@ type writer struct {
 
 	limit   int    // lines in a request; shrinks when one was too large
 	control []byte // a line that InfluxDB accepted: proof that it takes lines at all
+
+	rejected atomic.Uint64
 }
 
 func newWriter(s *Server, precision time.Duration) *writer {
 	return &writer{server: s, api: s.api(precision), limit: s.o.MaxLines}
 }
+
+// Rejected is how many lines were put aside since start.
+func (w *writer) Rejected() uint64 { return w.rejected.Load() }
 
 // write encodes a batch by encode, which appends to w.buf and w.ends, and
 // delivers its lines in order.
@@ -90,9 +96,10 @@ func (w *writer) settle(ctx context.Context, chunk [][]byte) error {
 	if err := t.convict(ctx); err != nil {
 		return err
 	}
-	w.server.accepted.Add(uint64(len(chunk) - len(t.rejected)))
-	w.server.rejected.Add(uint64(len(t.rejected)))
-	for _, r := range t.rejected {
+	w.server.accepted.Add(uint64(len(chunk) - len(t.aside)))
+	w.server.rejected.Add(uint64(len(t.aside)))
+	w.rejected.Add(uint64(len(t.aside)))
+	for _, r := range t.aside {
 		w.server.o.OnRejected(string(r.line), r.reason)
 	}
 	return nil
@@ -111,12 +118,12 @@ func (w *writer) send(ctx context.Context, lines [][]byte) error {
 // never will.
 type trial struct {
 	*writer
-	rejected []rejected
-	suspects int // of rejected: refused without the database saying that it is about them
+	aside    []refusedLine
+	suspects int // of aside: refused without the database saying that it is about them
 	accepted int
 }
 
-type rejected struct {
+type refusedLine struct {
 	line   []byte
 	reason string
 }
@@ -158,7 +165,7 @@ func (t *trial) divide(ctx context.Context, lines [][]byte, r *refusal) error {
 	dropped, counted := r.dropped()
 	if counted && dropped >= len(lines) {
 		for _, line := range lines {
-			t.rejected = append(t.rejected, rejected{line, r.text})
+			t.aside = append(t.aside, refusedLine{line, r.text})
 		}
 		return nil
 	}
@@ -183,7 +190,7 @@ func (t *trial) halve(ctx context.Context, lines [][]byte) error {
 
 // suspect puts a line aside that was refused alone.
 func (t *trial) suspect(line []byte, r *refusal) error {
-	t.rejected = append(t.rejected, rejected{line, r.Error()})
+	t.aside = append(t.aside, refusedLine{line, r.Error()})
 	t.suspects++
 	if t.suspects >= maxSuspects && t.accepted == 0 {
 		return t.refusedAll(r.Error())
@@ -198,7 +205,7 @@ func (t *trial) convict(ctx context.Context) error {
 	if t.suspects == 0 || t.accepted > 0 {
 		return nil
 	}
-	reason := t.rejected[len(t.rejected)-1].reason
+	reason := t.aside[len(t.aside)-1].reason
 	if len(t.control) == 0 {
 		return t.refusedAll(reason)
 	}

@@ -26,7 +26,7 @@ import (
 	"time"
 )
 
-// Version of the server that .ci/influxd builds.
+// Version is the release of the server that .ci/influxd builds.
 const Version = "v2.7.12"
 
 // Server is a running InfluxDB with an organization and a bucket of the test's own.
@@ -96,6 +96,9 @@ func binary(t testing.TB) string {
 	return ""
 }
 
+// Ours reports whether the server was started here, so that it may be killed.
+func (s *Server) Ours() bool { return s.binary != "" }
+
 // Kill ends the server as a power cut would. What it acknowledged is on disk.
 func (s *Server) Kill() {
 	if s.process == nil {
@@ -154,7 +157,7 @@ func (s *Server) NewBucket(t testing.TB, keep time.Duration) string {
 		"retentionRules": []map[string]any{{"type": "expire", "everySeconds": int(keep.Seconds())}},
 	}, &made)
 	t.Cleanup(func() {
-		if s.process == nil && s.binary == "" {
+		if !s.Ours() {
 			s.call(t, http.MethodDelete, "/api/v2/buckets/"+made.ID, nil)
 		}
 	})
@@ -235,7 +238,8 @@ func (s *Server) Count(t testing.TB, bucket, measurement, field string) int {
 	return n
 }
 
-// parse reads annotated-less CSV: tables apart by empty lines, each with a header.
+// parse reads CSV without annotations: tables, an empty line between them, each
+// with a header.
 func parse(text []byte) (rows []map[string]string, err error) {
 	for _, table := range bytes.Split(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")), []byte("\n\n")) {
 		if len(bytes.TrimSpace(table)) == 0 {
