@@ -15,16 +15,16 @@ import (
 
 // probeRuleYAML is a rule without delays, so that a probe can go to red and back
 // with every message.
-const probeRuleYAML = `rules:
+const probeRuleYAML = `kind: combustible_gas
+rules:
   - id: ` + probeRule + `
-    kind: combustible_gas
     field: gas_lel_pct
     title: {zh: 延迟探针, en: Latency probe}
     advice: {zh: 测试, en: For tests only}
     basis: {text: load test, status: platform_default}
     worse: high
     steps:
-      - {level: red, limit: {value: 5}}
+      - {level: red, limit: 5}
     clear: {hysteresis: 1}
 `
 

@@ -204,7 +204,7 @@ func (p *play) act(at time.Duration) {
 func (p *play) begin(round int) {
 	p.round, p.strength = round, 1
 	if round > 0 {
-		p.strength = between(p.rng, 0.92, 1.1)
+		p.strength = between(p.rng, 0.93, 1.06)
 	}
 	lead := p.cast[round%len(p.cast)]
 	p.struck = append(p.struck[:0], lead)

@@ -41,7 +41,7 @@ func newSlope(d *devices.Device, rng *rand.Rand) *slope {
 		radio: newRadio(rng),
 	}
 	if design(d, "slope_angle_deg", 30) >= steepAngle {
-		s.give = 0.047
+		s.give = 0.044
 	}
 	for i := range s.gnss {
 		s.gnss[i] = drift{sigma: 0.7, tau: 200}
