@@ -32,12 +32,11 @@ const steps = {
   },
   async ack(site, device) {
     const found = await page.waitForSelector(row(site, device, "active_unacked"), { timeout: patience });
-    const id = await found.getAttribute("id");
+    const id = (await found.getAttribute("id")).replace("row-", "");
     await found.click();
-    await page.waitForSelector(".detail .actions button.main:enabled", { timeout: patience });
+    await page.waitForSelector(`.detail[data-alarm="${id}"] .actions button.main:enabled`, { timeout: patience });
     await page.keyboard.press("a");
-    await page.waitForSelector(`#${id}[data-state="active_acked"]`, { timeout: patience });
-    await page.waitForFunction(() => !document.querySelector(".row .busy"), null, { timeout: patience });
+    await page.waitForSelector(`.detail[data-alarm="${id}"][data-state="active_acked"]`, { timeout: patience });
     return "ACKED";
   },
   async freeze() {

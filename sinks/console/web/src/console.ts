@@ -3,7 +3,7 @@
 
 import { batch, computed, signal } from "@preact/signals";
 import * as api from "./api.ts";
-import { Alarms, attention, count, type Filter, matches } from "./alarms.ts";
+import { Alarms, attention, count, type Filter, isUnacked, matches } from "./alarms.ts";
 import { ServerClock, steadyNow } from "./clock.ts";
 import { Commands } from "./commands.ts";
 import { type Change, Follower, type Step } from "./follower.ts";
@@ -343,7 +343,7 @@ export class Console {
 
   acknowledge(): void {
     const alarm = this.shown.value;
-    if (alarm?.state === "active_unacked" && this.mayCommand()) void this.commands.run(alarm.id, "ack");
+    if (alarm && isUnacked(alarm) && this.mayCommand()) void this.commands.run(alarm.id, "ack");
   }
 
   mute(): void {

@@ -1,5 +1,5 @@
-import { useEffect, useRef, useState } from "preact/hooks";
-import { hasFlag, isCleared, levelRank, shownLevel } from "../alarms.ts";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { hasFlag, isCleared, isUnacked, levelRank, shownLevel } from "../alarms.ts";
 import type { CommandBody, Verb } from "../api.ts";
 import type { No } from "../commands.ts";
 import type { Form } from "../console.ts";
@@ -40,13 +40,13 @@ export function Actions({ alarm }: { alarm: Alarm }) {
       )}
       {form === "none" && (
         <div class="buttons">
-          {alarm.state === "active_unacked" && button("ack", () => void run("ack"), true)}
+          {isUnacked(alarm) && button("ack", () => void run("ack"), true)}
           {button("note", () => setForm("note"))}
           {hasFlag(alarm, "shelved")
             ? button("unshelve", () => void run("unshelve"))
             : !isCleared(alarm) && button("shelve", () => setForm("shelve"))}
           {hasFlag(alarm, "latched") && button("reset", () => void run("reset"))}
-          {button("close", () => setForm("close"), isCleared(alarm))}
+          {isCleared(alarm) && button("close", () => setForm("close"), !isUnacked(alarm))}
         </div>
       )}
     </div>
@@ -66,7 +66,7 @@ function ActionForm({ form, alarm, busy, onCancel, onSend }: FormProps) {
   const [minutes, setMinutes] = useState<number>(60);
   const [disposition, setDisposition] = useState<Disposition | null>(null);
   const field = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => field.current?.focus(), []);
+  useLayoutEffect(() => field.current?.focus(), []); // before the next key is pressed
   const mustExplain = form === "note" || form === "shelve";
   const mustJudge = form === "close" && levelRank(shownLevel(alarm)) >= levelRank("orange");
   const ready = (!mustExplain || note.trim() !== "") && (!mustJudge || disposition !== null);

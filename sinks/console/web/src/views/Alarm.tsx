@@ -1,4 +1,4 @@
-import { hasFlag } from "../alarms.ts";
+import { hasFlag, isCleared } from "../alarms.ts";
 import { useConsole } from "../context.ts";
 import { formatAge, formatMoment, formatNumber } from "../format.ts";
 import { say, t, word } from "../i18n/index.ts";
@@ -13,7 +13,7 @@ export function AlarmView() {
   const console = useConsole();
   const alarm = console.shown.value;
   return (
-    <aside class="detail" aria-label={t("list.what")}>
+    <aside class="detail" aria-label={t("list.what")} data-alarm={alarm?.id} data-state={alarm?.state}>
       <div class="scroll">
         <button type="button" class="back" onClick={() => console.select(null)}>
           <span aria-hidden="true">←</span> {t("detail.back")}
@@ -41,6 +41,9 @@ function Facts({ alarm }: { alarm: Alarm }) {
           <p class="flags">
             <em class="flag state">{word("state", alarm.state)}</em>
             <Flags alarm={alarm} />
+            {!isCleared(alarm) && alarm.worst_level !== alarm.level && (
+              <em class="flag">{t("detail.worst", { level: t(`level.${alarm.worst_level}`) })}</em>
+            )}
             {hasFlag(alarm, "shelved") && (
               <em class="flag">
                 {t("flag.shelved")} {t("list.shelvedUntil", { when: formatMoment(alarm.shelved_until, now) })}
@@ -110,29 +113,23 @@ function Numbers({ alarm }: { alarm: Alarm }) {
   return (
     <div class="numbers">
       <div>
-        <small>{t("detail.trip")}</small>
-        <b>
-          {formatNumber(alarm.value)} <i>{alarm.unit}</i>
-        </b>
+        <small>{t(isCleared(alarm) ? "detail.cleared" : "detail.trip")}</small>
+        <b>{formatNumber(alarm.value)}</b>
+        <small>{alarm.unit}</small>
       </div>
       <div class={`now ${stale ? "stale" : ""}`}>
         <small>{t("detail.now")}</small>
-        {live && live.value !== null ? (
-          <b>
-            {formatNumber(live.value)} <i>{alarm.unit}</i>
-          </b>
-        ) : (
-          <b>—</b>
-        )}
-        <small class="age">
-          {live ? t("detail.stale", { age: formatAge(console.now.value - Date.parse(live.time)) }) : t("detail.noValue")}
+        <b>{live && live.value !== null ? formatNumber(live.value) : "—"}</b>
+        <small>
+          {live
+            ? `${alarm.unit} · ${t("detail.readAgo", { age: formatAge(console.now.value - Date.parse(live.time)) })}`
+            : t("detail.noValue")}
         </small>
       </div>
       <div>
         <small>{t("detail.limit")}</small>
-        <b>
-          {alarm.limit === null ? "—" : formatNumber(alarm.limit)} <i>{alarm.unit}</i>
-        </b>
+        <b>{alarm.limit === null ? "—" : formatNumber(alarm.limit)}</b>
+        <small>{alarm.limit === null ? "" : alarm.unit}</small>
       </div>
     </div>
   );

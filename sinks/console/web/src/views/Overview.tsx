@@ -9,8 +9,8 @@ export function Overview() {
   return (
     <aside class="detail overview">
       <div class="scroll">
-        <Sites />
         <Gateway />
+        <Sites />
         <Keys />
       </div>
     </aside>

@@ -1,0 +1,187 @@
+// A board with forty alarms: what a person on duty does, and sees.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { api, command, gateway, row, test } from "./page.mjs";
+
+/** Runs body while the judge hangs. */
+async function whileHung(body) {
+  await gateway("hang");
+  try {
+    return await body();
+  } finally {
+    await gateway("unhang");
+  }
+}
+
+const zh = { path: "/?lang=zh&theme=dark" };
+
+test("the login link signs in and leaves no token behind", zh, async (page) => {
+  assert(!page.url().includes("token"), page.url());
+  assert.match(await page.textContent(".who"), /admin/);
+});
+
+test("an alarm that is raised is listed first, and says its level in colour, shape and word", zh, async (page) => {
+  const id = await gateway("raise/red/1");
+  await page.waitForSelector(row(id));
+  const looks = await page.$eval(row(id), (r) => ({
+    first: r.getAttribute("aria-rowindex"),
+    word: r.querySelector(".chip b").textContent,
+    shape: r.querySelector(".chip .shape path").getAttribute("d"),
+    colour: getComputedStyle(r.querySelector(".chip")).backgroundColor,
+  }));
+  assert.deepEqual(looks, { first: "2", word: "红", shape: "M3 3h18v18H3z", colour: "rgb(245, 56, 59)" });
+  assert.match(await page.textContent(".takeover"), /红色报警/);
+  assert.match(await page.title(), /^\(红\d/);
+  await command(id, "ack");
+});
+
+test("the keyboard alone finds an alarm, acknowledges it and writes a note", zh, async (page) => {
+  const id = await gateway("raise/orange/1");
+  await page.waitForSelector(row(id));
+  await page.keyboard.press("j");
+  while (!page.url().endsWith(`/a/${id}`)) await page.keyboard.press("j");
+  await page.keyboard.press("a");
+  await page.waitForSelector(`.detail[data-alarm="${id}"][data-state="active_acked"]`);
+  await page.keyboard.press("n");
+  await page.waitForSelector(".form textarea:focus");
+  await page.keyboard.type("已电话核实");
+  await page.waitForSelector(".form button[type=submit]:enabled");
+  await page.keyboard.press("Control+Enter");
+  await page.waitForSelector(".timeline q");
+  assert.equal(await page.textContent(".timeline q"), "已电话核实");
+  const alarm = await api(`alarms/${id}`);
+  assert.equal(alarm.acked_by, "admin");
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("Escape");
+  await page.waitForSelector(".overview");
+});
+
+test("closing an orange alarm needs a disposition, and takes it off the list", zh, async (page) => {
+  const [over] = (await api("alarms?limit=1000")).alarms.filter((a) => a.state === "cleared_unacked" && a.worst_level === "orange");
+  await page.goto(`${new URL(page.url()).origin}/a/${over.id}?lang=zh`);
+  await page.click(".actions button:has-text('关闭')");
+  const submit = page.locator(".form button[type=submit]");
+  assert.equal(await submit.isDisabled(), true);
+  await page.check(".form label:has-text('误报') input");
+  await submit.click();
+  await page.waitForSelector(".gone");
+  assert.match(await page.textContent(".gone"), /已关闭 · admin .* · 误报/);
+  assert.equal((await api(`alarms/${over.id}`)).disposition, "false_alarm");
+});
+
+test("who loses a race is told who was first and when", zh, async (page) => {
+  const id = await gateway("raise/yellow/1");
+  await page.click(row(id));
+  let release;
+  const held = new Promise((r) => (release = r));
+  await page.route("**/ack", async (route) => {
+    await held;
+    await route.continue();
+  });
+  await page.click(".actions .main");
+  assert.match(await page.textContent(".actions .main"), /提交中/);
+  assert.equal(await page.getAttribute(".detail", "data-state"), "active_unacked");
+  await command(id, "ack");
+  release();
+  await page.waitForSelector(".actions .no");
+  assert.match(await page.textContent(".actions .no"), /admin 已于 \d\d:\d\d:\d\d 确认/);
+});
+
+test("a number of the strip lists what it counts", zh, async (page) => {
+  const button = page.locator(".count.shelved");
+  const n = Number(await button.locator("b").textContent());
+  assert(n > 0);
+  await button.click();
+  assert.equal(await page.locator(".rows .row").count(), Math.min(n, 30));
+  await page.click(".strip .clear");
+});
+
+test("a judge that hangs blinds the screen though the socket lives, and what was missed is told", zh, async (page) => {
+  await whileHung(async () => {
+    await page.waitForSelector('.desk[data-sight="blind"]');
+    assert.match(await page.textContent(".blind"), /屏幕失明.*数据截至 \d\d:\d\d:\d\d.*判级程序停止响应/);
+    assert.match(await page.title(), /^\?/);
+    const [id] = (await gateway("raise/yellow/3")).split(" ");
+    await page.waitForSelector(row(id), { state: "attached" });
+  });
+  await page.waitForSelector('.desk[data-sight="sees"]');
+  assert.match(await page.textContent(".recovered"), /已补齐 3 条报警/);
+});
+
+test("on a phone the alarm covers the list, never the banner of blindness", { ...zh, viewport: { width: 390, height: 844 } }, async (page) => {
+  await page.locator(".rows .row").first().click();
+  await page.waitForSelector(".detail h2");
+  await whileHung(async () => {
+    await page.waitForSelector(".blind .title");
+    const seen = await page.evaluate(() => {
+      const box = document.querySelector(".blind .title").getBoundingClientRect();
+      return document.elementFromPoint(box.x + 5, box.y + 5).closest(".blind") !== null;
+    });
+    assert.equal(seen, true);
+  });
+});
+
+for (const lang of ["zh", "en"]) {
+  const narrow = { path: `/?lang=${lang}`, viewport: { width: 320, height: 640 } };
+  test(`320 pixels need no sideways scrolling (${lang})`, narrow, async (page) => {
+    for (const open of [false, true]) {
+      if (open) await page.locator(".rows .row").first().click();
+      const wide = await page.evaluate(() =>
+        [...document.querySelectorAll("body *")]
+          .filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".row small, .row b, .spoken"))
+          .map((e) => e.className || e.tagName),
+      );
+      assert.deepEqual(wide, []);
+    }
+    const box = await page.locator(".actions button").last().boundingBox();
+    assert(box.height >= 44 && box.y + box.height <= 640, "the buttons stand at the thumb");
+  });
+}
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+async function violations(page, part = "body") {
+  await page.evaluate(axe);
+  const rules = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"];
+  const found = await page.evaluate(([part, runOnly]) => window.axe.run(part, { runOnly }), [part, rules]);
+  assert([...found.passes, ...found.incomplete].some((p) => p.id === "color-contrast"), "axe looked");
+  return found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(" ")).slice(0, 3)}`);
+}
+
+for (const lang of ["zh", "en"]) {
+  for (const theme of ["dark", "light"]) {
+    const look = { path: `/?lang=${lang}&theme=${theme}`, reducedMotion: "reduce" };
+    test(`axe finds nothing in the list, an alarm and its forms (${lang}, ${theme})`, look, async (page) => {
+      await page.locator(".rows .row").first().click();
+      await page.waitForSelector(".timeline li");
+      await page.keyboard.press("n");
+      assert.deepEqual(await violations(page), []);
+    });
+  }
+}
+
+test("axe finds nothing in the banner of blindness and in the login", zh, async (page) => {
+  await whileHung(async () => {
+    await page.waitForSelector(".blind .title");
+    assert.deepEqual(await violations(page, ".blind"), []);
+  });
+  await page.click(".who");
+  await page.waitForSelector(".login");
+  assert.deepEqual(await violations(page), []);
+});
+
+test("reduced motion stops the pulse", { ...zh, reducedMotion: "reduce" }, async (page) => {
+  const moving = await page.$$eval(".chip .shape", (all) => all.filter((e) => getComputedStyle(e).animationName !== "none").length);
+  assert.equal(moving, 0);
+});
+
+test("a browser that blocks sound says so until somebody touches it, and the gateway knows", { ...zh, sound: false }, async (page) => {
+  await page.waitForSelector(".sound.off");
+  const silent = async () => (await api("consoles")).consoles.filter((c) => !c.sound).length;
+  assert.equal(await silent(), 1);
+  await page.click(".sound.off");
+  await page.waitForSelector(".sound.off", { state: "detached" });
+  while ((await silent()) > 0) await page.waitForTimeout(100);
+});

@@ -1,0 +1,388 @@
+package web_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"fengsui/devices"
+	"fengsui/ingest/journal"
+	"fengsui/rules"
+	"fengsui/rules/alarms"
+	"fengsui/sinks/console"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestPageInBrowser shows the built page to a real Chromium: the server is the
+// gateway's own, the alarms come from a book in memory, and what the browser does
+// and must see stands in e2e/page.test.mjs.
+func TestPageInBrowser(t *testing.T) {
+	needBrowser(t)
+	for name, n := range map[string]int{"some": 40, "none": 0, "many": 10_000} {
+		t.Run(name, func(t *testing.T) {
+			base := startRoom(t, n)
+			node := exec.CommandContext(t.Context(), "node", "--test", "--test-reporter=spec", "e2e/"+name+".test.mjs")
+			node.Env = append(os.Environ(), "BASE_URL="+base, "TOKEN="+adminToken)
+			out, err := node.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			t.Logf("%s", out)
+		})
+	}
+}
+
+// needBrowser skips where a real part is missing; with FENGSUI_REAL=1 that fails.
+func needBrowser(t *testing.T) {
+	t.Helper()
+	missing := ""
+	if page, err := console.EmbeddedPage(); err != nil || page.Build == "" {
+		missing = "the page is not built: go generate ./sinks/console"
+	}
+	if _, err := os.Stat("node_modules/playwright-core"); err != nil {
+		missing = "the npm packages of the page are not installed: go generate ./sinks/console"
+	}
+	for _, name := range []string{"node", "chromium"} {
+		if _, err := exec.LookPath(name); err != nil {
+			missing = name + " is not found"
+		}
+	}
+	if missing == "" {
+		return
+	}
+	if os.Getenv("FENGSUI_REAL") == "1" {
+		t.Fatal(missing)
+	}
+	t.Skip(missing)
+}
+
+const adminToken = "token-of-this-test-only-0123456789"
+
+// room is a gateway without intake: a book of alarms behind the real console.
+type room struct {
+	log      *memoryLog
+	registry *devices.Registry
+	points   []rules.Change // one for every point of the demo county that can be dangerous
+
+	mu     sync.Mutex
+	book   *alarms.Book
+	raised int
+	hung   alarms.Time // when the judge stopped; 0: it runs
+}
+
+// startRoom opens a console with n alarms on it and gives its address.
+func startRoom(t *testing.T, n int) string {
+	t.Helper()
+	r := &room{log: newMemoryLog(), book: alarms.NewBook()}
+	r.registry, r.points = demoCounty(t)
+	r.furnish(t, n)
+	people, err := console.OpenPeople(t.Context(), console.PeopleOptions{Bucket: memoryBucket{}, AdminToken: adminToken, Cost: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := console.NewServer(console.Options{
+		Hub:       console.HubOptions{Alarms: r.log, Health: r.health},
+		People:    people,
+		Commander: r,
+		Directory: r,
+		Logger:    slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", server.Handler())
+	mux.HandleFunc("POST /test/raise/{level}/{n}", r.handleRaise)
+	mux.HandleFunc("POST /test/hang", func(http.ResponseWriter, *http.Request) { r.hang(alarms.Time(time.Now().UnixMilli())) })
+	mux.HandleFunc("POST /test/unhang", func(http.ResponseWriter, *http.Request) { r.hang(0) })
+	outside := httptest.NewServer(mux)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Hub().Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		outside.Close()
+		http.DefaultClient.CloseIdleConnections()
+	})
+	return outside.URL
+}
+
+// demoCounty is the invented county of the demo, and a change for each of its
+// points that can be dangerous.
+func demoCounty(t *testing.T) (*devices.Registry, []rules.Change) {
+	t.Helper()
+	kinds, err := devices.LoadKinds(os.DirFS("../../../configs/kinds"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("../../../configs/demo/devices.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := devices.ParseDevices("devices.yaml", text, kinds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry, err := devices.NewRegistry(devices.RegistryOptions{Kinds: kinds, Sites: file.Sites, Devices: file.Devices})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var points []rules.Change
+	for d := range registry.Devices() {
+		for _, field := range d.Kind.Fields {
+			if field.Danger == "" {
+				continue
+			}
+			limit := (field.Range[0] + field.Range[1]) / 2
+			rule := &rules.Rule{
+				ID: d.Kind.ID + "_" + field.Name, Kind: d.Kind.ID, Field: field.Name, Title: field.Title,
+				Advice: devices.Text{ZH: "按本单位处置方案执行", EN: "Follow the site's own response plan"},
+				Basis:  rules.Basis{Status: "platform_default"},
+				Steps:  []rules.Step{{Limit: rules.Limit{Value: limit}}},
+			}
+			points = append(points, rules.Change{Rule: rule, Device: d, Field: field, Limit: limit, Value: limit * 1.07})
+		}
+	}
+	if len(points) < 50 {
+		t.Fatalf("the demo county has only %d points", len(points))
+	}
+	return registry, points
+}
+
+// furnish puts n alarms of every kind and state on the board.
+func (r *room) furnish(t *testing.T, n int) {
+	t.Helper()
+	ladder := []rules.Level{rules.Red, rules.Orange, rules.Yellow, rules.Blue, rules.Fault}
+	for i := range n {
+		level := ladder[i*7%len(ladder)]
+		if level == rules.Red && i > 0 {
+			level = rules.Yellow // one red is enough for a board that is looked at
+		}
+		id, c := r.raise(level)
+		switch i % 5 {
+		case 2:
+			r.must(t, alarms.Command{Alarm: id, Verb: alarms.Ack, By: "somebody"})
+		case 3:
+			c.Level = rules.Normal
+			r.judge(c)
+		case 4:
+			until := time.Now().Add(time.Hour).UnixMilli()
+			r.must(t, alarms.Command{Alarm: id, Verb: alarms.Shelve, By: "somebody", Note: "calibration", Until: until})
+		}
+	}
+}
+
+// raise brings the next point to a level. Points are used again under rules of
+// other names, so that there are as many alarms as are wanted.
+func (r *room) raise(level rules.Level) (id string, c rules.Change) {
+	r.mu.Lock()
+	c = r.points[r.raised*31%len(r.points)]
+	rule := *c.Rule
+	rule.ID += fmt.Sprintf("-%d", r.raised)
+	r.raised++
+	r.mu.Unlock()
+	c.Rule, c.Level = &rule, level
+	if level == rules.Fault {
+		c.Field, c.Value, c.Limit = nil, 0, 0
+	}
+	now := time.Now().UnixMilli()
+	c.Sample, c.Received = now, now
+	events := r.judge(c)
+	return events[len(events)-1].Alarm.ID, c
+}
+
+func (r *room) judge(c rules.Change) []alarms.Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.record(r.book.Apply([]rules.Change{c}, r.cause()))
+}
+
+// Command carries out what people want, as the judge would.
+func (r *room) Command(_ context.Context, c alarms.Command) ([]alarms.Event, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	events, err := r.book.Command(c, r.cause())
+	if err != nil {
+		return nil, err
+	}
+	return r.record(events), nil
+}
+
+func (r *room) must(t *testing.T, c alarms.Command) {
+	t.Helper()
+	if _, err := r.Command(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *room) cause() alarms.Cause {
+	return alarms.Cause{Position: r.log.Last().Seq + 1, Clock: time.Now().UnixMilli()}
+}
+
+func (r *room) record(events []alarms.Event) []alarms.Event {
+	for i := range events {
+		e := &events[i]
+		if e.Seq == 0 {
+			r.book.Recorded(e, r.log.append(e))
+		}
+	}
+	return events
+}
+
+func (r *room) hang(at alarms.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hung = at
+}
+
+func (r *room) health() console.Health {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	canary := r.hung
+	if canary == 0 {
+		canary = alarms.Time(time.Now().UnixMilli())
+	}
+	return console.Health{
+		CanaryTime: canary,
+		Sources:    []console.SourceHealth{{Name: "embedded", Up: true, Since: canary}},
+		Sinks:      []console.SinkHealth{{Name: "history"}},
+	}
+}
+
+func (r *room) handleRaise(w http.ResponseWriter, req *http.Request) {
+	level, err := rules.ParseLevel(req.PathValue("level"))
+	n, err2 := strconv.Atoi(req.PathValue("n"))
+	if err != nil || err2 != nil {
+		http.Error(w, "want /test/raise/LEVEL/N", http.StatusBadRequest)
+		return
+	}
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i], _ = r.raise(level)
+	}
+	fmt.Fprint(w, strings.Join(ids, " "))
+}
+
+// Registry and Presence make the room a directory of devices: everybody spoke now.
+func (r *room) Registry() *devices.Registry { return r.registry }
+
+func (r *room) Presence(*devices.Device) (bool, time.Time) { return true, time.Now() }
+
+// memoryLog is an alarm log that forgets at the end.
+type memoryLog struct {
+	mu      sync.Mutex
+	records []journal.Record
+	grown   chan struct{}
+}
+
+func newMemoryLog() *memoryLog { return &memoryLog{grown: make(chan struct{})} }
+
+func (l *memoryLog) append(e *alarms.Event) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seq := uint64(len(l.records)) + 1
+	e.Seq, e.Alarm.Seq = seq, seq
+	data, err := json.Marshal(e)
+	if err != nil {
+		panic(err) // an event is made of plain fields
+	}
+	l.records = append(l.records, journal.Record{Seq: seq, Total: seq, Count: 1, Time: time.Now(), Subject: e.Alarm.ID, Data: data})
+	close(l.grown)
+	l.grown = make(chan struct{})
+	return seq
+}
+
+func (l *memoryLog) from(seq uint64) ([]journal.Record, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.records[min(seq-1, uint64(len(l.records))):], l.grown
+}
+
+func (l *memoryLog) Read(ctx context.Context, from uint64, fn func(journal.Record) error) error {
+	for seq := max(1, from); ; {
+		records, grown := l.from(seq)
+		for _, rec := range records {
+			if err := fn(rec); err != nil {
+				return err
+			}
+			seq++
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (l *memoryLog) Latest(_ context.Context, fn func(journal.Record) error) error {
+	records, _ := l.from(1)
+	last := map[string]uint64{}
+	for _, rec := range records {
+		last[rec.Subject] = rec.Seq
+	}
+	for _, rec := range records {
+		if last[rec.Subject] != rec.Seq {
+			continue
+		}
+		if err := fn(rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *memoryLog) At(_ context.Context, seq uint64) (journal.Record, error) {
+	records, _ := l.from(seq)
+	if len(records) == 0 {
+		return journal.Record{}, fmt.Errorf("no entry %d", seq)
+	}
+	return records[0], nil
+}
+
+func (l *memoryLog) Last() journal.Mark {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := uint64(len(l.records))
+	return journal.Mark{Seq: n, Total: n}
+}
+
+func (l *memoryLog) Epoch() string { return "room" }
+
+// memoryBucket keeps people for as long as the test lasts; one test at a time
+// uses it.
+type memoryBucket map[string][]byte
+
+func (b memoryBucket) Put(_ context.Context, key string, value []byte) (uint64, error) {
+	b[key] = value
+	return uint64(len(b)), nil
+}
+
+func (b memoryBucket) Delete(_ context.Context, key string) error {
+	delete(b, key)
+	return nil
+}
+
+func (b memoryBucket) All(context.Context) (map[string][]byte, error) {
+	all := map[string][]byte{}
+	for k, v := range b {
+		all[k] = v
+	}
+	return all, nil
+}
