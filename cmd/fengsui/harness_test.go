@@ -82,7 +82,7 @@ func (g *gateway) start(args ...string) {
 	g.output = &lockedBuffer{}
 	g.cmd = exec.Command(name, args...)
 	g.cmd.Dir = g.dir
-	g.cmd.Env = append(os.Environ(), "FENGSUI_ADMIN_TOKEN="+g.token)
+	g.cmd.Env = append(os.Environ(), "FENGSUI_ADMIN_TOKEN="+g.token, "GOTRACEBACK=crash")
 	g.cmd.Stdout, g.cmd.Stderr = g.output, g.output
 	if err := g.cmd.Start(); err != nil {
 		g.t.Fatal(err)
@@ -123,7 +123,7 @@ func (g *gateway) kill() {
 	g.cmd.Process.Signal(syscall.SIGCONT)
 	<-g.ended
 	if g.t.Failed() {
-		g.t.Logf("gateway's output:\n%s", g.output.tail(6000))
+		g.t.Logf("gateway's output:\n%s", g.output.tail(200000))
 	}
 	g.cmd = nil
 }
@@ -261,6 +261,8 @@ func (g *gateway) eventually(what string, f func() error) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			g.cmd.Process.Signal(syscall.SIGQUIT) // its goroutines tell where it hangs
+			<-g.ended
 			g.t.Fatalf("%s: not within 30 s: %v", what, err)
 		}
 	}

@@ -223,8 +223,8 @@ func (j *judge) advance(ctx context.Context, now int64) error {
 
 // alarm turns levels into events and puts them on disk.
 func (j *judge) alarm(ctx context.Context, changes []rules.Change) error {
-	if len(changes) == 0 || !j.quiet.live() {
-		return nil
+	if len(changes) == 0 || j.position < j.quiet.until.Position {
+		return nil // what came of it is on record
 	}
 	return j.record(ctx, j.Book.Apply(changes, j.cause()))
 }

@@ -15,8 +15,9 @@ import (
 // judged again after a crash.
 const snapshotEvery = 30 * time.Second
 
-// quiet says how far the outputs of earlier runs reach. Until the judge has
-// passed that place its decisions are not recorded again.
+// quiet says how far the alarm log of earlier runs reaches. What was decided at
+// positions before that is on record; at the position itself perhaps only a part,
+// which the book recognises and completes.
 type quiet struct {
 	until alarms.Cause // of the last event in the alarm log
 	over  bool
@@ -28,15 +29,18 @@ func (q *quiet) live() bool { return q.over }
 //
 //  1. the alarm log says what stands, and up to which input position it was decided;
 //  2. the snapshot gives the state of rules and intake at some position before;
-//  3. the entries since then are judged again, quietly up to the position of 1;
-//  4. there, levels are compared with what stands, and the difference, which a
-//     crash between two events leaves, is recorded. Then it is live.
+//  3. the entries since then are judged again, quietly before the position of 1;
+//     at that position the book passes over what is on record and adds what a
+//     crash between two events cut off;
+//  4. behind it, levels are compared with what stands: a changed rule may have
+//     left a difference. Then it is live.
 func (j *judge) restore(ctx context.Context) error {
 	j.replayTo = j.Input.Last().Seq
 	last, err := foldAlarms(ctx, j.Alarms, j.Book)
 	if err != nil {
 		return err
 	}
+	last.Position = min(last.Position, j.replayTo) // a log that lost its end gives out no number twice
 	j.quiet.until = last
 	s, err := j.loadSnapshot()
 	if err != nil {
@@ -99,7 +103,7 @@ func (j *judge) loadSnapshot() (*snapshot, error) {
 // everything was judged that was there at the start.
 func (j *judge) caughtUp(ctx context.Context) error {
 	if !j.quiet.live() {
-		if j.position < min(j.quiet.until.Position, j.replayTo) {
+		if j.position < j.quiet.until.Position {
 			return nil
 		}
 		if err := j.endQuiet(ctx); err != nil {
@@ -118,10 +122,12 @@ func (j *judge) caughtUp(ctx context.Context) error {
 	return nil
 }
 
-// endQuiet compares levels with what stands and records the difference.
+// endQuiet fires the timers that had fired at the last position on record, and
+// compares levels with what stands.
 func (j *judge) endQuiet(ctx context.Context) error {
-	j.clock = max(j.clock, j.quiet.until.Clock)
-	j.Engine.Advance(j.clock, j.changes[:0]) // timers whose events are on record
+	if err := j.advance(ctx, j.quiet.until.Clock); err != nil {
+		return err
+	}
 	j.quiet.over = true
 	j.changes = j.Engine.Levels(j.changes[:0])
 	return j.record(ctx, j.Book.Reconcile(j.changes, j.cause()))
