@@ -267,18 +267,27 @@ func TestWills(t *testing.T) {
 
 func TestDelayedWillIsDroppedWhenTheClientIsBack(t *testing.T) {
 	g := start(t, broker.Options{})
-	h := hello{client: "d", version: 5, will: "offline", willTopic: "status", willDelay: 3600, sessionFor: 3600, keep: true}
+	h := hello{client: "back", version: 5, will: "offline", willTopic: "status", willDelay: 1, sessionFor: 3600}
+	_ = connect(t, g.address(), h).Close()
+	g.log.awaitLine(t, "disconnect back: the connection was closed without a DISCONNECT")
+	connect(t, g.address(), h)
+	h.client = "gone" // later than the other, so its will is due later
+	_ = connect(t, g.address(), h).Close()
+	g.log.awaitLine(t, "will gone status offline")
+	if got := lines(g.log.all()); slices.Contains(got, "will back status offline") {
+		t.Errorf("the log holds %q, want no will of a client that is back", got)
+	}
+}
+
+func TestStopDropsWillsThatWait(t *testing.T) {
+	g := start(t, broker.Options{})
+	h := hello{client: "d", version: 5, will: "offline", willTopic: "status", willDelay: 3600, sessionFor: 3600}
 	_ = connect(t, g.address(), h).Close()
 	g.log.awaitLine(t, "disconnect d: the connection was closed without a DISCONNECT")
-	h.will = ""
-	d := dial(t, g.address(), h)
-	d.read()
-	d.goodbye()
 	g.stop() // would hang on a timer that was not stopped
-	for _, m := range g.log.all() {
-		if m.Kind == ingest.Will {
-			t.Errorf("the will was published: %s", line(m))
-		}
+	want := []string{"up embedded", "connect d", "disconnect d: the connection was closed without a DISCONNECT", "down embedded: the gateway is stopping"}
+	if got := lines(g.log.all()); !slices.Equal(got, want) {
+		t.Errorf("the log holds %q, want %q", got, want)
 	}
 }
 

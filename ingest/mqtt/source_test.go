@@ -149,6 +149,8 @@ func TestBrokerThatIsNotThere(t *testing.T) {
 	if st := s.Status(); st.Connected || !strings.Contains(st.LastError, "connection refused") {
 		t.Errorf("status: %+v", st)
 	}
+	first := s.Status().LastErrorAt
+	eventually(t, "another attempt", func() bool { return s.Status().LastErrorAt != first })
 	stop()
 	if got := lines(in.log.all()); len(got) != 1 {
 		t.Errorf("the log holds %q, want one down for all attempts", got)

@@ -26,7 +26,12 @@ import (
 	"fengsui/ingest/mqtt"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if work := os.Getenv("FENGSUI_BENCH_BROKER"); work != "" {
+		os.Exit(benchBroker(work))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // patience bounds waits that a correct source ends long before.
 const patience = 30 * time.Second
