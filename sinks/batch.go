@@ -26,7 +26,14 @@ func (b *batch) fits(rec journal.Record, maxUnits, maxBytes int) bool {
 	return b.empty() || b.units+rec.Count <= maxUnits && len(b.arena)+len(rec.Data) <= maxBytes
 }
 
-func (b *batch) add(rec journal.Record) {
+// add copies a record. The arena doubles up to the size of a batch and no
+// further, so that two batches are all the memory there is.
+func (b *batch) add(rec journal.Record, maxBytes int) {
+	if need := len(b.arena) + len(rec.Data); need > cap(b.arena) {
+		grown := make([]byte, len(b.arena), max(need, min(2*cap(b.arena), maxBytes)))
+		copy(grown, b.arena)
+		b.arena = grown
+	}
 	b.arena = append(b.arena, rec.Data...)
 	b.units += rec.Count
 	b.records = append(b.records, rec)

@@ -197,7 +197,7 @@ func (r *Runner) tryPut(rec journal.Record) bool {
 	if b.empty() {
 		b.begun = time.Now()
 	}
-	b.add(rec)
+	b.add(rec, r.o.MaxBytes)
 	r.state.read(rec)
 	return true
 }

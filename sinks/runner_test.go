@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -337,7 +338,7 @@ func TestAFullBatchWaitsForNothing(t *testing.T) {
 
 func TestABatchReturnsToItsSize(t *testing.T) {
 	var b batch
-	b.add(journal.Record{Data: make([]byte, 1000), Count: 1})
+	b.add(journal.Record{Data: make([]byte, 1000), Count: 1}, 100)
 	b.reset(100)
 	if cap(b.arena) > 200 {
 		t.Errorf("a batch of 100 bytes keeps %d", cap(b.arena))
@@ -735,4 +736,55 @@ func TestCrashesLoseNothing(t *testing.T) {
 			}
 		})
 	})
+}
+
+// endlessLog has a hundred thousand entries of a megabyte and no memory.
+type endlessLog struct{}
+
+func (endlessLog) Last() journal.Mark { return journal.Mark{Seq: 100_000, Total: 100_000} }
+
+func (endlessLog) Read(ctx context.Context, from uint64, fn func(journal.Record) error) error {
+	data := make([]byte, 1<<20)
+	for seq := from; seq <= 100_000; seq++ {
+		if err := fn(journal.Record{Seq: seq, Count: 1, Total: seq, Data: data}); err != nil {
+			return err
+		}
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestMemoryIsFlat: a backlog of any size costs two batches, and while they grow
+// to their size once the half of another.
+func TestMemoryIsFlat(t *testing.T) {
+	const maxBytes = 8 << 20
+	ctx, stop := context.WithCancel(t.Context())
+	written, peak := 0, uint64(0)
+	sink := sinkFunc(func(batch []journal.Record) {
+		for _, rec := range batch {
+			written += len(rec.Data)
+		}
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		peak = max(peak, m.HeapAlloc)
+		if written > 500<<20 {
+			stop()
+		}
+	})
+	if err := NewRunner(RunnerOptions{Sink: sink, Log: endlessLog{}, Cursor: &memoryCursor{}, MaxBytes: maxBytes}).Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if peak > 4*maxBytes {
+		t.Errorf("%d MB were held for batches of %d MB", peak>>20, maxBytes>>20)
+	}
+}
+
+type sinkFunc func(batch []journal.Record)
+
+func (sinkFunc) Name() string { return "func" }
+
+func (f sinkFunc) Write(_ context.Context, batch []journal.Record) error {
+	f(batch)
+	return nil
 }
