@@ -115,12 +115,16 @@ type memoryCursor struct {
 	mu    sync.Mutex
 	at    uint64
 	saves []time.Time
-	err   error
+	err   error // of Save
+	ahead bool  // Load says that the position lies past the end
 }
 
 func (c *memoryCursor) Load(context.Context) (uint64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.ahead {
+		return c.at, fmt.Errorf("cursor: %w", journal.ErrCursorAhead)
+	}
 	return c.at, nil
 }
 
@@ -504,7 +508,7 @@ func TestAGapUpToTheHeadLeavesNoLag(t *testing.T) {
 // must not be skipped.
 func TestACursorPastTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log, cursor, sink := newMemoryLog(), &memoryCursor{at: 25}, &memorySink{}
+		log, cursor, sink := newMemoryLog(), &memoryCursor{at: 25, ahead: true}, &memorySink{}
 		log.append(10)
 		r := NewRunner(RunnerOptions{Sink: sink, Log: log, Cursor: cursor})
 		stop := start(r)
