@@ -138,11 +138,15 @@ func TestAuthenticate(t *testing.T) {
 // that reconnects at once does not wait for its turn to hash.
 func TestReconnectStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := authenticator(t, Credential{User: "a", Hash: cheapHash(t, "right"), Site: "a"})
+		storm := Credential{User: "a", Hash: cheapHash(t, "right"), Site: "a"}
+		a := authenticator(t, storm)
 		for _, password := range []string{"right", "wrong"} {
 			_, _ = a.Authenticate(t.Context(), "a", []byte(password))
 		}
 		a.slots <- struct{}{} // nothing can be hashed any more
+		if err := a.Replace([]Credential{storm, {User: "b", Hash: storm.Hash, Site: "b"}}); err != nil {
+			t.Fatal(err) // others come and go
+		}
 		var wg sync.WaitGroup
 		for range 1000 {
 			wg.Go(func() {
@@ -177,6 +181,35 @@ func TestReconnectStorm(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// TestRevokedMeanwhile: a password that is changed while it is being checked
+// does not open any more.
+func TestRevokedMeanwhile(t *testing.T) {
+	for name, change := range map[string][]Credential{
+		"revoked": nil,
+		"changed": {{User: "a", Hash: cheapHash(t, "other"), Site: "a"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := authenticator(t, Credential{User: "a", Hash: cheapHash(t, "right"), Site: "a"})
+				a.slots <- struct{}{}
+				done := make(chan error)
+				go func() {
+					_, err := a.Authenticate(t.Context(), "a", []byte("right"))
+					done <- err
+				}()
+				synctest.Wait()
+				if err := a.Replace(change); err != nil {
+					t.Fatal(err)
+				}
+				<-a.slots
+				if err := <-done; !errors.Is(err, ErrDenied) {
+					t.Errorf("got %v", err)
+				}
+			})
+		})
+	}
 }
 
 func BenchmarkAuthenticateAgain(b *testing.B) {

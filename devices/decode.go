@@ -163,10 +163,8 @@ func (d *Decoded) rejectPayload(err error) {
 // sample takes one sample of the payload.
 func (d *Decoded) sample(s *codec.Sample) error {
 	x := sample{own: s.Time, timed: s.Timed, untimed: s.Untimed, array: s.Array, seq: s.Seq, from: len(d.values)}
-	whole := true
 	for _, e := range s.Errors {
 		d.rejectError(e)
-		whole = whole && e.Field != ""
 	}
 	d.more += s.More
 	refused := len(s.Errors) + s.More
@@ -179,7 +177,7 @@ func (d *Decoded) sample(s *codec.Sample) error {
 	x.to = len(d.values)
 	// An object that brings no values though nothing in it was refused says at
 	// least that the device is alive.
-	if whole && (x.to > x.from || refused == 0) {
+	if x.to > x.from || refused == 0 {
 		d.usable = true
 		x.content = d.contentPrint(&x)
 		d.samples = append(d.samples, x)

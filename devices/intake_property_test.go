@@ -291,15 +291,12 @@ func TestMemoryIsBounded(t *testing.T) {
 	if slow, fast := size("slow"), size("fast"); slow != fewDeliveries || fast != mostDeliveries {
 		t.Errorf("remembered of a slow client %d, of a fast one %d", slow, fast)
 	}
-	for n := range 2 * mostClients {
-		in.Client = fmt.Sprint("client ", n)
-		send(1, 1)
+	all := clients{}
+	for n := range uint64(mostClients + 1) {
+		all.of(n).add(1, int64(n))
 	}
-	if len(i.clients) > mostClients {
-		t.Errorf("%d clients are remembered", len(i.clients))
-	}
-	if in.Client = fmt.Sprint("client ", 2*mostClients-1); i.clients[clientPrint(&in)] == nil {
-		t.Error("the latest client was forgotten")
+	if len(all) > mostClients || all[mostClients] == nil || all[mostClients-1] == nil || all[0] != nil {
+		t.Errorf("of %d clients, %d are remembered, and not the latest", mostClients+1, len(all))
 	}
 }
 

@@ -17,14 +17,14 @@ var update = flag.Bool("update", false, "write what the intake says into the gol
 var day = time.Date(2026, 6, 27, 0, 0, 0, 0, time.UTC)
 
 // TestIntakeGolden walks testdata/intake.txt: what becomes of each message,
-// given those before it.
+// given those before it, with and without a restart in front of it.
 func TestIntakeGolden(t *testing.T) {
 	const file = "testdata/intake.txt"
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var in *Intake
+	var in, restarting *Intake
 	var got strings.Builder
 	messages := 0
 	for line := range strings.Lines(string(text)) {
@@ -32,11 +32,17 @@ func TestIntakeGolden(t *testing.T) {
 		case strings.HasPrefix(line, "  "):
 			continue // what it said last time
 		case strings.HasPrefix(line, "== "):
-			in = NewIntake(IntakeOptions{Registry: county(t)})
+			r := county(t)
+			in, restarting = NewIntake(IntakeOptions{Registry: r}), NewIntake(IntakeOptions{Registry: r})
 		case line != "\n" && line[0] != '#':
 			messages++
 			got.WriteString(line)
-			got.WriteString(accept(in, incoming(t, line)))
+			says := accept(in, incoming(t, line))
+			got.WriteString(says)
+			restarting = restarted(t, restarting, restarting.registry.Load())
+			if after := accept(restarting, incoming(t, line)); after != says {
+				t.Errorf("after a restart, %sbecomes\n%snot\n%s", line, after, says)
+			}
 			continue
 		}
 		got.WriteString(line)

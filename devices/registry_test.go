@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -295,6 +296,17 @@ func FuzzParseDevices(f *testing.F) {
 			t.Fatalf("the file was accepted, its registry not: %v", err)
 		}
 	})
+}
+
+func TestValidID(t *testing.T) {
+	for id, want := range map[string]bool{
+		"a": true, "Z": true, "0": true, "a.b-C_9": true, ".": true, strings.Repeat("x", 64): true,
+		"": false, strings.Repeat("x", 65): false, "a b": false, "a/b": false, "a+": false, "#": false, "ä": false, "@": false, "[": false, "`": false, "{": false, "\x00": false, ":": false,
+	} {
+		if ValidID(id) != want {
+			t.Errorf("%q: got %v", id, !want)
+		}
+	}
 }
 
 func TestNearest(t *testing.T) {
