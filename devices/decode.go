@@ -234,16 +234,6 @@ func (d *Decoded) unknownField(name string) {
 	d.reject(CodeUnknownField, clip(name), fmt.Sprintf("the kind %s has no field %q", d.device.Kind.ID, clip(name)), nearest(name, names))
 }
 
-// keepWorse decides between two values of one field: the one that is a
-// measurement, and of two the one nearer to danger. Neither is trusted.
-func (v *Value) keepWorse(o Value) {
-	low := v.Field.Danger == Low
-	if v.Quality == Bad && o.Quality != Bad || (v.Quality == Bad) == (o.Quality == Bad) && (o.Number > v.Number) != low {
-		*v = o
-	}
-	v.Quality = max(v.Quality, Suspect)
-}
-
 // assess says how far a number can be trusted as a value of the field.
 func (f *Field) assess(n float64) (q Quality, over bool) {
 	if slices.Contains(f.Sentinels, n) {
