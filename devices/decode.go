@@ -3,6 +3,7 @@ package devices
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -213,13 +214,24 @@ func (d *Decoded) twice(held *Value, other Value) {
 	}
 	better := other.Quality != Bad
 	if (held.Quality != Bad) == better {
-		better = (other.Number > held.Number) == (held.Field.Danger != Low)
+		better = held.Field.nearer(other.Number, held.Number)
 	}
 	if better {
 		*held = other
 	}
 	held.Quality = max(held.Quality, Suspect)
 	d.reject(CodeDuplicateField, held.Field.Name, held.Field.Name+" stands twice in one object, with different values", "send each field once")
+}
+
+// nearer reports whether a lies nearer to danger than b, which is another number.
+func (f *Field) nearer(a, b float64) bool {
+	switch {
+	case f.Danger == Low:
+		return a < b
+	case f.Danger == Both && math.Abs(a) != math.Abs(b):
+		return math.Abs(a) > math.Abs(b)
+	}
+	return a > b
 }
 
 func (d *Decoded) unknownField(name string) {
