@@ -58,6 +58,18 @@ function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
+/** What the permanent strip shows. */
+export interface Counts {
+  all: number;
+  unacked: number;
+  acked: number;
+  cleared: number;
+  shelved: number;
+  suppressed: number;
+  silence: number;
+  levels: Record<Level, number>;
+}
+
 export type Applied = "applied" | "duplicate" | "gap";
 
 export class Alarms {
@@ -65,6 +77,7 @@ export class Alarms {
   seq = 0;
   private byId = new Map<string, Alarm>();
   private ordered: Alarm[] = [];
+  private tallied = noCounts();
 
   /** Forgets everything and starts from a snapshot. */
   load(epoch: string, seq: number, alarms: readonly Alarm[]): void {
@@ -72,6 +85,8 @@ export class Alarms {
     this.seq = seq;
     this.byId = new Map(alarms.map((a) => [a.id, a]));
     this.ordered = [...this.byId.values()].sort(inOrder);
+    this.tallied = noCounts();
+    for (const a of this.ordered) tally(this.tallied, a, 1);
   }
 
   /** Takes the next event. A gap changes nothing: the caller must ask again. */
@@ -91,15 +106,23 @@ export class Alarms {
     return this.ordered;
   }
 
+  counts(): Counts {
+    return { ...this.tallied, levels: { ...this.tallied.levels } };
+  }
+
   private put(a: Alarm): void {
     const old = this.byId.get(a.id);
-    if (old) this.ordered.splice(this.place(old), 1);
+    if (old) {
+      this.ordered.splice(this.place(old), 1);
+      tally(this.tallied, old, -1);
+    }
     if (a.state === "closed") {
       this.byId.delete(a.id);
       return;
     }
     this.byId.set(a.id, a);
     this.ordered.splice(this.place(a), 0, a);
+    tally(this.tallied, a, 1);
   }
 
   /** Where an alarm stands in the order, or would stand. */
@@ -115,40 +138,22 @@ export class Alarms {
   }
 }
 
-export interface Counts {
-  all: number;
-  unacked: number;
-  acked: number;
-  cleared: number;
-  shelved: number;
-  suppressed: number;
-  silence: number;
-  levels: Record<Level, number>;
+function noCounts(): Counts {
+  const levels = { normal: 0, blue: 0, yellow: 0, orange: 0, red: 0, fault: 0 };
+  return { all: 0, unacked: 0, acked: 0, cleared: 0, shelved: 0, suppressed: 0, silence: 0, levels };
 }
 
-/** What the permanent strip shows. Alarms set aside count only as what they were set aside as. */
-export function count(alarms: readonly Alarm[]): Counts {
-  const c: Counts = {
-    all: alarms.length,
-    unacked: 0,
-    acked: 0,
-    cleared: 0,
-    shelved: 0,
-    suppressed: 0,
-    silence: 0,
-    levels: { normal: 0, blue: 0, yellow: 0, orange: 0, red: 0, fault: 0 },
-  };
-  for (const a of alarms) {
-    if (isSilence(a)) c.silence++;
-    if (hasFlag(a, "shelved")) c.shelved++;
-    if (hasFlag(a, "suppressed")) c.suppressed++;
-    if (isAside(a)) continue;
-    c.levels[shownLevel(a)]++;
-    if (a.state === "active_unacked") c.unacked++;
-    else if (a.state === "active_acked") c.acked++;
-    else c.cleared++;
-  }
-  return c;
+/** Adds an alarm to the counts, or takes it away. What was set aside counts only as what it was set aside as. */
+function tally(c: Counts, a: Alarm, by: 1 | -1): void {
+  c.all += by;
+  if (isSilence(a)) c.silence += by;
+  if (hasFlag(a, "shelved")) c.shelved += by;
+  if (hasFlag(a, "suppressed")) c.suppressed += by;
+  if (isAside(a)) return;
+  c.levels[shownLevel(a)] += by;
+  if (a.state === "active_unacked") c.unacked += by;
+  else if (a.state === "active_acked") c.acked += by;
+  else c.cleared += by;
 }
 
 export type Group = "all" | "unacked" | "acked" | "cleared" | "shelved" | "suppressed" | "silence";
@@ -159,7 +164,7 @@ export interface Filter {
   site: string | null;
 }
 
-/** Agrees with count: a filter lists exactly what its number counted. */
+/** Agrees with the counts: a filter lists exactly what its number counted. */
 export function matches(a: Alarm, f: Filter): boolean {
   if (f.site !== null && a.site !== f.site) return false;
   if (f.level !== null && (shownLevel(a) !== f.level || isAside(a))) return false;

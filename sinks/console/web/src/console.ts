@@ -3,7 +3,7 @@
 
 import { batch, computed, signal } from "@preact/signals";
 import * as api from "./api.ts";
-import { Alarms, attention, count, type Filter, isUnacked, matches } from "./alarms.ts";
+import { Alarms, attention, type Filter, isUnacked, matches } from "./alarms.ts";
 import { ServerClock, steadyNow } from "./clock.ts";
 import { Commands } from "./commands.ts";
 import { type Change, Follower, type Step } from "./follower.ts";
@@ -48,7 +48,7 @@ export class Console {
   readonly kinds = signal<ReadonlyMap<string, Kind>>(new Map());
   readonly loaded = signal(false);
   readonly alarms = computed<readonly Alarm[]>(() => (this.version.value, this.list.all().slice()));
-  readonly counts = computed(() => count(this.alarms.value));
+  readonly counts = computed(() => (this.version.value, this.list.counts()));
 
   // Sight and time.
   private watch = new Watch(steadyNow());
@@ -148,8 +148,9 @@ export class Console {
 
   private heartbeat(h: Health, now: number): void {
     this.health.value = h;
-    this.watch.health(h, now);
-    this.clock.sample(Date.parse(h.time), now);
+    const time = Date.parse(h.time);
+    this.clock.sample(time, now);
+    this.watch.health(h, this.clock.when(time));
     if (now - this.lastValues > DELAY_FOR) this.delay.value = h.canary_age_ms;
   }
 

@@ -2,8 +2,8 @@
 
 import type { Health } from "./protocol.ts";
 
-/** A heartbeat comes each second. The rest of the three seconds is for drawing. */
-export const FRAME_LIMIT = 2_700;
+/** A heartbeat comes each second. The rest of the three seconds is for noticing and drawing. */
+export const FRAME_LIMIT = 2_500;
 export const CANARY_LIMIT = 3_000;
 /** From here on the page says that nothing on it can be trusted. */
 export const DISTRUST_AFTER = 25_000;
@@ -49,10 +49,14 @@ export class Watch {
     this.heard = false;
   }
 
-  /** The canary's age goes on growing here between two heartbeats. */
-  health(h: Health, now: number): void {
+  /**
+   * sent is when the gateway wrote the heartbeat: one that lay in a buffer while
+   * everything stood still is no news. The canary's age goes on growing here
+   * between two heartbeats.
+   */
+  health(h: Health, sent: number): void {
     this.heard = true;
-    this.canary = h.canary_age_ms === null ? null : now - h.canary_age_ms;
+    this.canary = h.canary_age_ms === null ? null : sent - h.canary_age_ms;
     this.backlog = h.lag?.messages ?? 0;
     this.head = h.seq;
   }

@@ -37,8 +37,8 @@ test("before the first list the screen does not pretend to see", () => {
 
 test("no frame for three seconds blinds it, and a fresh one restores it", () => {
   const w = seeing();
-  assert.equal(w.look(3_500).blind, false);
-  assert.deepEqual(w.look(3_700), { blind: true, cause: "link", since: 1_000 });
+  assert.equal(w.look(3_400).blind, false);
+  assert.deepEqual(w.look(3_500), { blind: true, cause: "link", since: 1_000 });
   beat(w, 9_000);
   assert.equal(w.look(9_000).blind, false);
 });
@@ -91,6 +91,27 @@ test("after a blindness it sees only when all it missed is on screen and the jud
   assert.equal(w.look(9_100).blind, true);
   beat(w, 9_200);
   assert.equal(w.look(9_200).blind, false);
+});
+
+test("a fresh heartbeat does not end a blindness while events are still to come", () => {
+  const w = seeing();
+  assert.equal(w.look(8_000).blind, true);
+  w.frame(9_000);
+  w.health(health({ seq: 12 }), 9_000);
+  w.progress(false, 10, 9_000);
+  const sight = w.look(9_000);
+  assert(sight.blind && sight.cause === "catching_up");
+  w.progress(true, 12, 9_050);
+  assert.equal(w.look(9_050).blind, false);
+});
+
+test("a heartbeat that lay in a buffer while all stood still is no sight", () => {
+  const w = seeing();
+  assert.equal(w.look(8_000).blind, true);
+  w.frame(9_000);
+  w.health(health(), 2_000);
+  w.progress(true, 10, 9_000);
+  assert.equal(w.look(9_000).blind, true);
 });
 
 test("a second hello on a healthy line does not blind it", () => {

@@ -11,13 +11,7 @@ export const en: Texts = {
   "level.fault": "Fault",
   "level.silent": "Silent",
   "level.normal": "Normal",
-  "levelLong.red": "Red alarm",
-  "levelLong.orange": "Orange alarm",
-  "levelLong.yellow": "Yellow alarm",
-  "levelLong.blue": "Blue alarm",
-  "levelLong.fault": "Fault",
-  "levelLong.silent": "Silent",
-  "levelLong.normal": "Normal",
+  "takeover.red": "Red alarm",
   "state.active_unacked": "Unacked",
   "state.active_acked": "Acked",
   "state.cleared_unacked": "Cleared",
@@ -42,6 +36,8 @@ export const en: Texts = {
   "strip.site": "Site: {site}",
   "strip.clear": "Clear filter",
   online: "Devices online",
+  unarmed: "Not armed",
+  unarmedHint: "Rules that watch nothing because a site parameter is missing",
 
   "list.label": "Alarms",
   "list.level": "Level",
@@ -68,12 +64,12 @@ export const en: Texts = {
   "calm.rules": "{n} rules on watch",
 
   "takeover.view": "View",
+  "takeover.now": "now {value}",
   "takeover.more": "{n} more",
 
   "health.source": "Source {name} down for {age}",
   "health.sink": "{name} is {lag} behind",
   "health.disk": "{free} GB of disk left; below the floor new messages are refused",
-  "health.unarmed": "{n} rules lack a parameter and are not armed",
   "health.skew": "This computer's clock is {seconds} s off",
   "health.newBuild": "A new version of the console is ready; the page reloads when idle",
 
@@ -124,7 +120,6 @@ export const en: Texts = {
   "detail.noValue": "No reading",
   "detail.raised": "Raised",
   "detail.sample": "Sampled",
-  "detail.quality": "Quality",
   "quality.good": "Good",
   "quality.suspect": "Suspect",
   "quality.bad": "Bad",
@@ -233,5 +228,4 @@ export const en: Texts = {
 
   "say.new": "New {level}: {site}, {title}",
   "say.summary": "{n} new alarms",
-  "say.blind": "Screen is blind",
 };

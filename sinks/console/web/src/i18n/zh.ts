@@ -12,13 +12,7 @@ export const zh = {
   "level.fault": "故障",
   "level.silent": "离线",
   "level.normal": "正常",
-  "levelLong.red": "红色报警",
-  "levelLong.orange": "橙色报警",
-  "levelLong.yellow": "黄色报警",
-  "levelLong.blue": "蓝色报警",
-  "levelLong.fault": "故障",
-  "levelLong.silent": "离线",
-  "levelLong.normal": "正常",
+  "takeover.red": "红色报警",
   "state.active_unacked": "未确认",
   "state.active_acked": "已确认",
   "state.cleared_unacked": "已恢复",
@@ -44,6 +38,8 @@ export const zh = {
   "strip.site": "站点：{site}",
   "strip.clear": "清除筛选",
   online: "在线设备",
+  unarmed: "未布防",
+  unarmedHint: "缺少场所参数、因而不监测的规则",
 
   // list
   "list.label": "报警列表",
@@ -73,13 +69,13 @@ export const zh = {
 
   // takeover
   "takeover.view": "查看",
+  "takeover.now": "当前 {value}",
   "takeover.more": "另有 {n} 条",
 
   // health
   "health.source": "数据源 {name} 中断 {age}",
   "health.sink": "{name} 落后 {lag}",
   "health.disk": "磁盘余量 {free} GB，低于底线将拒收新消息",
-  "health.unarmed": "{n} 条规则缺少参数，未布防",
   "health.skew": "本机时钟偏差 {seconds} 秒",
   "health.newBuild": "监测台有新版本，将在空闲时自动刷新",
 
@@ -134,7 +130,6 @@ export const zh = {
   "detail.noValue": "无读数",
   "detail.raised": "发生",
   "detail.sample": "采样",
-  "detail.quality": "质量",
   "quality.good": "可信",
   "quality.suspect": "存疑",
   "quality.bad": "不可信",
@@ -248,7 +243,6 @@ export const zh = {
   // spoken to screen readers
   "say.new": "新{level}：{site} {title}",
   "say.summary": "新增 {n} 条报警",
-  "say.blind": "屏幕失明",
 };
 
 export type Key = keyof typeof zh;

@@ -10,7 +10,7 @@ export function Announcer() {
   return (
     <>
       <div class="spoken" role="alert">
-        {red && t("say.new", { level: t("levelLong.red"), site: say(red.site_name) || red.site, title: say(red.title) })}
+        {red && t("say.new", { level: t("takeover.red"), site: say(red.site_name) || red.site, title: say(red.title) })}
       </div>
       <div class="spoken" role="status">
         {news.length > 0 && t("say.summary", { n: news.length }) + " " + byLevel(news.map(shownLevel))}

@@ -29,7 +29,6 @@ function troubles(console: Console): string[] {
   );
   for (const s of sinksBehind(h)) lines.push(t("health.sink", { name: s.name, lag: formatAge(s.lag_seconds * 1_000) }));
   if (isDiskLow(h)) lines.push(t("health.disk", { free: Math.floor(h.log!.free_bytes / 2 ** 30) }));
-  if (h.counts && h.counts.rules_unarmed > 0) lines.push(t("health.unarmed", { n: h.counts.rules_unarmed }));
   if (Math.abs(console.skew.value) > SKEW_LIMIT) lines.push(t("health.skew", { seconds: console.skew.value }));
   if (console.newBuild.value) lines.push(t("health.newBuild"));
   return lines;

@@ -12,7 +12,7 @@ export function Strip() {
   const console = useConsole();
   const counts = console.counts.value;
   const filter = console.filter.value;
-  const devices = console.health.value?.counts;
+  const counted = console.health.value?.counts;
   return (
     <nav class="strip">
       <div role="group" aria-label={t("strip.levels")}>
@@ -44,20 +44,27 @@ export function Strip() {
           </button>
         ))}
       </div>
-      {devices && (
-        <div class="count devices">
-          <b>
-            {devices.online}
-            <small> / {devices.devices}</small>
-          </b>
-          <span>{t("online")}</span>
-        </div>
-      )}
       {console.isFiltered() && (
         <button type="button" class="clear" onClick={() => console.clearFilter()}>
           <span>{filter.site === null ? t("strip.clear") : t("strip.site", { site: siteName(console, filter.site) })}</span>
           <span aria-hidden="true"> ✕</span>
         </button>
+      )}
+      <i class="gap" />
+      {counted && counted.rules_unarmed > 0 && (
+        <div class="count fixed" title={t("unarmedHint")}>
+          <b>{counted.rules_unarmed}</b>
+          <span>{t("unarmed")}</span>
+        </div>
+      )}
+      {counted && (
+        <div class="count fixed">
+          <b>
+            {counted.online}
+            <small> / {counted.devices}</small>
+          </b>
+          <span>{t("online")}</span>
+        </div>
       )}
     </nav>
   );

@@ -11,21 +11,24 @@ export function Takeover() {
   const reds = console.alarms.value.filter((a) => a.state === "active_unacked" && a.level === "red" && wakes(a));
   const first = reds.find((a) => hasFlag(a, "first_out")) ?? reds[0];
   if (!first) return null;
-  const live = console.liveValue(first)?.value ?? first.value;
+  const live = console.liveValue(first)?.value ?? null;
   return (
     <button type="button" class={`takeover ${first.id === console.selected.value ? "here" : ""}`} onClick={() => console.select(first.id)}>
       <Shape look="red" />
-      <b class="level">{t("levelLong.red")}</b>
+      <b class="level">{t("takeover.red")}</b>
       <span class="where">
         <b>{say(first.title)}</b>
         <span>
           {say(first.site_name) || first.site} · {say(first.device_name) || first.device}
         </span>
       </span>
-      {live !== null && (
+      {first.value !== null && (
         <span class="number">
-          <b>{formatValue(live, first.unit)}</b>
-          {first.limit !== null && <small>{t("list.limit", { limit: formatNumber(first.limit) })}</small>}
+          <b>{formatValue(first.value, first.unit)}</b>
+          <small>
+            {first.limit !== null && t("list.limit", { limit: formatNumber(first.limit) })}
+            {live !== null && ` · ${t("takeover.now", { value: formatNumber(live) })}`}
+          </small>
         </span>
       )}
       <span class="age">{formatAge(console.ageOf(first))}</span>

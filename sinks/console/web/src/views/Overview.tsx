@@ -76,18 +76,26 @@ function Gateway() {
     <section>
       <h3>{t("overview.gateway")}</h3>
       <dl>
-        <dt>{t("overview.sources")}</dt>
-        <dd>
-          {(h.sources ?? []).map((s) => (
-            <Mark key={s.name} ok={s.up} name={s.name} says={t(s.up ? "overview.up" : "overview.down")} />
-          ))}
-        </dd>
-        <dt>{t("overview.sinks")}</dt>
-        <dd>
-          {(h.sinks ?? []).map((s) => (
-            <Mark key={s.name} ok={s.error === ""} name={s.name} says={t(s.error === "" ? "overview.current" : "overview.down")} />
-          ))}
-        </dd>
+        {h.sources && h.sources.length > 0 && (
+          <>
+            <dt>{t("overview.sources")}</dt>
+            <dd>
+              {h.sources.map((s) => (
+                <Mark key={s.name} ok={s.up} name={s.name} says={t(s.up ? "overview.up" : "overview.down")} />
+              ))}
+            </dd>
+          </>
+        )}
+        {h.sinks && h.sinks.length > 0 && (
+          <>
+            <dt>{t("overview.sinks")}</dt>
+            <dd>
+              {h.sinks.map((s) => (
+                <Mark key={s.name} ok={s.error === ""} name={s.name} says={t(s.error === "" ? "overview.current" : "overview.down")} />
+              ))}
+            </dd>
+          </>
+        )}
         {h.counts && (
           <>
             <dt>{t("overview.rules")}</dt>
