@@ -107,6 +107,18 @@ func (b *baseline) total() (n int, err error) {
 	return n, nil
 }
 
+// waitCounted waits until the subscriber has counted so many messages in all.
+func (b *baseline) waitCounted(ctx context.Context, total int) error {
+	return b.subscriber.until(ctx, "wait until everything is counted", func() error {
+		time.Sleep(20 * time.Millisecond) // asking costs the subscriber time
+		have, err := b.total()
+		if err == nil && have < total {
+			err = fmt.Errorf("%d of %d messages counted", have, total)
+		}
+		return err
+	})
+}
+
 func (b *baseline) stop() {
 	if b.subscriber != nil {
 		b.control.Close()
@@ -124,7 +136,7 @@ func subscriber(broker string, qos byte, questions io.Reader, answers io.Writer)
 		return fmt.Errorf("connect: %w", err)
 	}
 	defer client.Disconnect(100)
-	err := settled(client.Subscribe("v1/#", qos, func(mqtt.Client, mqtt.Message) { count.Add(1) }))
+	err := settled(client.Subscribe(otherRoot+"/#", qos, func(mqtt.Client, mqtt.Message) { count.Add(1) }))
 	if err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -41,8 +42,9 @@ func loadSite(i int) string { return fmt.Sprintf("load-%02d", i) }
 
 // newGateway writes a config: the built-in rules, so that the load is judged as
 // in earnest, and one rule more that clears at once, for the probes.
-func newGateway(binary, dir string, sites, devicesEach int) (*gateway, error) {
-	g := &gateway{binary: binary, dir: dir, token: "loadtest-" + rand.Text()}
+// It reads from the external broker as well, if there is one.
+func newGateway(o options, dir, broker string) (*gateway, error) {
+	g := &gateway{binary: o.Binary, dir: dir, token: rand.Text() + rand.Text()}
 	var err error
 	if g.http, err = freeAddress(); err != nil {
 		return nil, err
@@ -50,7 +52,7 @@ func newGateway(binary, dir string, sites, devicesEach int) (*gateway, error) {
 	if g.mqtt, err = freeAddress(); err != nil {
 		return nil, err
 	}
-	registry, err := registryYAML(sites, devicesEach)
+	registry, err := registryYAML(o.Sites, o.DevicesEach)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +61,9 @@ func newGateway(binary, dir string, sites, devicesEach int) (*gateway, error) {
 		"rules/probe.yaml": probeRuleYAML,
 		"fengsui.yaml": fmt.Sprintf("data: data\nhttp: {listen: %q}\nmqtt: {listen: %q}\ndevices: devices.yaml\nrules: rules\nlog: warn\n",
 			g.http, g.mqtt),
+	}
+	if broker != "" {
+		files["fengsui.yaml"] += fmt.Sprintf("brokers:\n  - {name: mosquitto, url: \"tcp://%s\", qos: %d}\n", broker, o.QoS)
 	}
 	if err := copyRules(files); err != nil {
 		return nil, err
@@ -118,13 +123,19 @@ func registryYAML(sites, devicesEach int) (string, error) {
 
 func probe(i int) string { return fmt.Sprintf("gas-%02d", i) }
 
+// Roots of topics: what the gateway hears, and what only the baseline does.
+const (
+	houseRoot = "v1"
+	otherRoot = "baseline"
+)
+
 // devicesOf the load, grouped by site, so that connections can be too.
-func devicesOf(sites, devicesEach int) []loadDevice {
+func devicesOf(root string, sites, devicesEach int) []loadDevice {
 	all := make([]loadDevice, 0, sites*devicesEach)
 	for s := range sites {
 		for d := range devicesEach {
 			all = append(all, loadDevice{
-				Topic: fmt.Sprintf("v1/%s/fire-%03d/telemetry", loadSite(s), d),
+				Topic: fmt.Sprintf("%s/%s/fire-%03d/telemetry", root, loadSite(s), d),
 				User:  loadSite(s), Password: password,
 			})
 		}
@@ -157,16 +168,45 @@ func (g *gateway) start(ctx context.Context) (time.Duration, error) {
 	return time.Since(began), err
 }
 
+// stop ends the gateway, if it runs.
+func (g *gateway) stop() {
+	if g.process != nil {
+		g.process.stop()
+	}
+}
+
+// waitBroker waits until what is published at the external broker arrives.
+func (g *gateway) waitBroker(ctx context.Context, o options, address string) error {
+	one := o.load(address, houseRoot)
+	one.Connections, one.Messages = 1, 1
+	return g.process.until(ctx, "wait until it reads from mosquitto", func() error {
+		if _, err := publish(ctx, one); err != nil {
+			return err
+		}
+		accepted, err := g.scrape("fengsui_messages_accepted_total")
+		if err == nil && accepted == 0 {
+			err = errors.New("nothing arrived yet")
+		}
+		return err
+	})
+}
+
 // waitJudged waits until the gateway has accepted so many messages in all.
 func (g *gateway) waitJudged(ctx context.Context, accepted int) error {
 	return g.process.until(ctx, "wait until everything is judged", func() error {
-		have, err := g.metric("fengsui_messages_accepted_total")
+		have, err := g.scrape("fengsui_messages_accepted_total")
 		if err == nil && int(have) < accepted {
-			time.Sleep(50 * time.Millisecond) // a scrape costs the gateway time as well
 			err = fmt.Errorf("%.0f of %d messages accepted", have, accepted)
 		}
 		return err
 	})
+}
+
+// scrape is metric after a pause: a scrape costs the gateway time, which would
+// be taken for the messages'.
+func (g *gateway) scrape(name string) (float64, error) {
+	time.Sleep(50 * time.Millisecond)
+	return g.metric(name)
 }
 
 // metric is the sum of a metric's samples.

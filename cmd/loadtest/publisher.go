@@ -38,8 +38,6 @@ type loadResult struct {
 	Acked    latencies     // from the write to its PUBACK; QoS 1 only
 }
 
-func (r loadResult) perSecond() float64 { return float64(r.Messages) / r.Elapsed.Seconds() }
-
 // publish sends the load over its connections and waits until all of it is
 // acknowledged.
 func publish(ctx context.Context, o loadOptions) (loadResult, error) {

@@ -94,7 +94,7 @@ func (b *broker) note(p *packets.PublishPacket, waiting int) {
 
 func (b *broker) load(qos byte) loadOptions {
 	return loadOptions{
-		Address: b.listener.Addr().String(), Connections: 2, Devices: devicesOf(2, 3),
+		Address: b.listener.Addr().String(), Connections: 2, Devices: devicesOf(houseRoot, 2, 3),
 		QoS: qos, Messages: 2 * b.perConn, Window: 10,
 	}
 }
