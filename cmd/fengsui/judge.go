@@ -1,12 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"time"
 
 	"fengsui/devices"
@@ -38,7 +38,9 @@ type judge struct {
 	quiet    quiet  // outputs recorded before the last stop are not repeated
 
 	requests chan request
-	caught   chan struct{} // closed once the judge has caught up
+	spare    chan *entry
+	sources  map[string]string // names of sources, of our own
+	caught   chan struct{}     // closed once the judge has caught up
 	timer    *time.Timer
 	changes  []rules.Change
 	outcome  devices.Outcome
@@ -71,7 +73,7 @@ type request struct {
 }
 
 func newJudge(o judgeOptions) *judge {
-	return &judge{judgeOptions: o, requests: make(chan request), caught: make(chan struct{}), timer: time.NewTimer(time.Hour)}
+	return &judge{judgeOptions: o, requests: make(chan request), caught: make(chan struct{}), spare: make(chan *entry, 8), sources: map[string]string{}, timer: time.NewTimer(time.Hour)}
 }
 
 // Run restores what the gateway knew, replays what it had not yet judged, and
@@ -94,7 +96,7 @@ func (j *judge) Run(ctx context.Context) error {
 }
 
 // next does one thing: a request if there is one, else an entry, else a timer.
-func (j *judge) next(ctx context.Context, entries <-chan chan entry) error {
+func (j *judge) next(ctx context.Context, entries <-chan chan *entry) error {
 	var requests chan request
 	if j.status.live.Load() {
 		requests = j.requests
@@ -121,7 +123,7 @@ func (j *judge) next(ctx context.Context, entries <-chan chan entry) error {
 }
 
 // judge walks one entry of the input log all the way.
-func (j *judge) judge(ctx context.Context, e entry) error {
+func (j *judge) judge(ctx context.Context, e *entry) error {
 	if e.err != nil {
 		return e.err
 	}
@@ -143,12 +145,14 @@ func (j *judge) judge(ctx context.Context, e entry) error {
 	if err := j.alarm(ctx, j.changes); err != nil {
 		return err
 	}
-	j.told(&e)
+	j.told(e)
+	j.recycle(e)
 	return j.caughtUp(ctx)
 }
 
 // message judges one message of an entry.
 func (j *judge) message(m *message) {
+	m.Source = j.source(m.Source)
 	switch m.Kind {
 	case ingest.Publish, ingest.Will:
 		j.telegram(m)
@@ -166,13 +170,23 @@ func (j *judge) message(m *message) {
 		j.changes = j.Engine.SourceUp(m.Source, j.clock, j.changes)
 	case ingest.SourceDown:
 		j.Presence.source(m.Source, false, m.Topic, j.clock)
-		j.changes = j.Engine.SourceDown(m.Source, m.Topic, j.clock, j.changes)
+		j.changes = j.Engine.SourceDown(m.Source, strings.Clone(m.Topic), j.clock, j.changes)
 	case ingest.Started:
 		j.Presence.started()
 		j.changes = j.Engine.Started(j.clock, j.changes)
 	case ingest.Canary:
 		j.status.canary.Store(m.Received.UnixMilli())
 	}
+}
+
+// source gives the name of a source as a string of our own.
+func (j *judge) source(name string) string {
+	known, ok := j.sources[name]
+	if !ok {
+		known = strings.Clone(name)
+		j.sources[known] = known
+	}
+	return known
 }
 
 // telegram judges what a device published: readings, or its status.
@@ -339,33 +353,37 @@ type message struct {
 	decoded devices.Decoded
 }
 
-// entry is one entry of the input log, ready to be judged.
+// entry is one entry of the input log, ready to be judged. Its messages' strings
+// and payloads lie in data, which is used again: who keeps one clones it.
 type entry struct {
 	seq, total uint64
+	data       []byte
 	messages   []message
 	err        error
 }
 
 // decodeAhead reads the input log behind the position and decodes entries in
 // parallel; they come out in order.
-func (j *judge) decodeAhead(ctx context.Context) <-chan chan entry {
-	entries := make(chan chan entry, runtime.GOMAXPROCS(0))
+func (j *judge) decodeAhead(ctx context.Context) <-chan chan *entry {
+	entries := make(chan chan *entry, runtime.GOMAXPROCS(0))
 	go func() {
 		defer close(entries)
 		err := j.Input.Read(ctx, j.position+1, func(r journal.Record) error {
-			r.Data = bytes.Clone(r.Data) // decoding goes on after this returns
-			out := make(chan entry, 1)
+			e := j.blank()
+			e.data = append(e.data[:0], r.Data...) // decoding goes on after this returns
+			e.seq, e.total = r.Seq, r.Total
+			out := make(chan *entry, 1)
 			select {
 			case entries <- out:
-				go func() { out <- j.decodeEntry(r) }()
+				go func() { j.decode(e); out <- e }()
 				return nil
 			case <-ctx.Done():
 				return ctx.Err()
 			}
 		})
 		if ctx.Err() == nil {
-			failed := make(chan entry, 1)
-			failed <- entry{err: fmt.Errorf("read the input log: %w", err)}
+			failed := make(chan *entry, 1)
+			failed <- &entry{err: fmt.Errorf("read the input log: %w", err)}
 			entries <- failed
 		}
 	}()
@@ -380,16 +398,44 @@ func (e *entry) received() int64 {
 	return e.messages[0].Received.UnixMilli()
 }
 
-func (j *judge) decodeEntry(r journal.Record) entry {
-	e := entry{seq: r.Seq, total: r.Total, messages: make([]message, 0, max(r.Count, 1))}
-	e.err = ingest.DecodeEntry(r.Data, func(i int, m *ingest.Message) error {
-		e.messages = append(e.messages, message{Message: *m})
-		if last := &e.messages[len(e.messages)-1]; m.Kind.Counted() {
-			j.Intake.Decode(incoming(r.Seq, i, m), &last.decoded)
+// decode reads an entry's messages as far as that needs no state.
+func (j *judge) decode(e *entry) {
+	e.messages = e.messages[:0]
+	e.err = ingest.DecodeEntry(e.data, func(i int, m *ingest.Message) error {
+		if len(e.messages) == cap(e.messages) {
+			e.messages = append(e.messages, message{})
+		} else {
+			e.messages = e.messages[:len(e.messages)+1] // with the memory of an earlier one
+		}
+		last := &e.messages[len(e.messages)-1]
+		last.Message = *m
+		if m.Kind.Counted() {
+			j.Intake.Decode(incoming(e.seq, i, m), &last.decoded)
 		}
 		return nil
 	})
-	return e
+}
+
+// blank gives an entry to fill, with the memory of one that was judged.
+func (j *judge) blank() *entry {
+	select {
+	case e := <-j.spare:
+		return e
+	default:
+		return &entry{}
+	}
+}
+
+// recycle takes back an entry nobody refers to any more.
+func (j *judge) recycle(e *entry) {
+	const most = 4096 // messages; a flood's memory is not kept for ever
+	if cap(e.messages) > most {
+		return
+	}
+	select {
+	case j.spare <- e:
+	default:
+	}
 }
 
 func incoming(position uint64, index int, m *ingest.Message) devices.Incoming {

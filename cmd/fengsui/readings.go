@@ -13,10 +13,11 @@ import (
 // Nothing is lost by that: after a crash the entries of the input log that are
 // not yet in the readings log are judged again.
 type readingsWriter struct {
-	log    *journal.Log
-	queue  chan readingsJob
-	spare  chan *readingsBatch
-	buffer []byte
+	log     *journal.Log
+	queue   chan readingsJob
+	spare   chan *readingsBatch
+	encoder devices.ReadingsEncoder
+	buffer  []byte
 	// upTo is the input position up to which the readings log was complete when
 	// the gateway started; the replay does not append those again.
 	upTo uint64
@@ -124,7 +125,7 @@ func (w *readingsWriter) write(ctx context.Context, job readingsJob) error {
 	batches, then := w.gather(job)
 	if len(batches) > 0 {
 		entry := merge(batches)
-		w.buffer = devices.AppendReadings(w.buffer[:0], entry)
+		w.buffer = w.encoder.Append(w.buffer[:0], entry)
 		if _, err := w.log.Append(ctx, w.buffer, len(entry.Readings)); err != nil {
 			return fmt.Errorf("append readings of input %d–%d: %w", entry.From, entry.To, err)
 		}
