@@ -20,22 +20,23 @@ type condition interface {
 // never is the event time of what does not happen.
 const never = math.MaxInt64
 
-// state is where a condition stands after some samples.
+// state is where a condition stands after some samples. What every sample
+// touches comes first.
 type state struct {
-	at   int64  // event time of the last sample taken, or of the last change by time alone
-	due  int64  // event time at which time alone changes the level; never if it does not
-	last sample // the last that was judged
+	at  int64 // event time of the last sample taken, or of the last change by time alone
+	due int64 // event time at which time alone changes the level; never if it does not
 
-	on     uint8           // steps reached, one bit each
-	beyond uint8           // steps whose limit the last judged sample was beyond
-	better uint8           // steps whose clear limit it was better than
-	run    uint8           // bad values in a row
-	since  [maxSteps]int64 // since when the wait to reach a step, or to leave it, has run
+	on     uint8 // steps reached, one bit each
+	beyond uint8 // steps whose limit the last judged sample was beyond
+	better uint8 // steps whose clear limit it was better than
+	run    uint8 // bad values in a row
+	level  Level
+	doubt  bool // not yet confirmed: see Change.Unverified
 
-	level Level
-	doubt bool    // not yet confirmed: see Change.Unverified
-	limit float64 // of the level
-	cause sample  // what led to it
+	since [maxSteps]int64 // since when the wait to reach a step, or to leave it, has run
+	limit float64         // of the level
+	cause sample          // what led to it
+	last  sample          // the last that was judged, while something waits
 }
 
 // fresh is the state before any sample.

@@ -117,13 +117,15 @@ func (e *Engine) Judge(r *devices.Reading, now int64, out []Change) []Change {
 		if p == nil && r.Device != d.Device {
 			p = d.pointByName(v.Field.Name) // its field, too, is the old registry's
 		}
-		if p == nil {
-			if v.Quality != devices.Bad && !v.Over {
-				continue
+		if v.Quality == devices.Bad || v.Over {
+			if p == nil {
+				p = d.pointOf(v.Field)
 			}
-			p = d.unruled(e, v.Field)
+			p.addSensor(e.builtin.sensorFault)
 		}
-		out = p.take(e, newSample(r, v), out)
+		if p != nil {
+			out = p.take(e, newSample(r, v), out)
+		}
 	}
 	return out
 }
@@ -164,14 +166,17 @@ func (d *device) pointByName(name string) *point {
 	return nil
 }
 
-// unruled makes a point of a field that no rule watches, for its sensor's faults.
-func (d *device) unruled(e *Engine, f *devices.Field) *point {
+// pointOf is the point of a field of the device's kind; it is made if it is not
+// there. A field that no rule watches has one from its sensor's first fault on.
+func (d *device) pointOf(f *devices.Field) *point {
 	if own, ok := d.Kind.Field(f.Name); ok {
 		f = own
 	}
-	p := newPoint(d, f)
-	p.add(e.builtin.sensorFault, sensor{}, sensorPrint)
-	d.points = append(d.points, p)
+	p := d.point(f)
+	if p == nil {
+		p = newPoint(d, f)
+		d.points = append(d.points, p)
+	}
 	return p
 }
 

@@ -11,7 +11,7 @@ const badInARow = 3
 type sensor struct{}
 
 func (sensor) step(s *state, x *sample) {
-	s.at, s.last = x.time, *x
+	s.at = x.time
 	level := s.level
 	switch {
 	case x.is(sampleOver):
@@ -35,6 +35,9 @@ func (sensor) step(s *state, x *sample) {
 }
 
 func (sensor) pass(*state, int64) {}
+
+// sensorPrint stands for the one condition that is everywhere the same.
+const sensorPrint = 1
 
 // builtin are the rules that every gateway has: what is wrong with a device or
 // a source, never how dangerous the world is.

@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"fmt"
+	"hash/fnv"
 	"math"
 	"slices"
 
@@ -49,7 +51,7 @@ func (l *ladder) step(s *state, x *sample) {
 	}
 	beyond, better := l.read(x)
 	if beyond == 0 && s.on == 0 && s.due == never { // the usual case: nothing is, nothing was
-		s.beyond, s.better, s.last = 0, better, *x
+		s.beyond, s.better = 0, better
 		return
 	}
 	c := l.weigh(s, x, beyond, better)
@@ -250,7 +252,7 @@ func (l *ladder) confirm(s *state, x *sample, beyond uint8) {
 }
 
 // newLadder puts a rule's limits in; it has passed validation.
-func newLadder(r *Rule, f *devices.Field, limits []float64, clear *float64) *ladder {
+func newLadder(r *Rule, f *devices.Field, at *limits) *ladder {
 	l := &ladder{
 		low: r.Worse == devices.Low, size: r.Worse == devices.Both, hold: r.Hold,
 		clearFor: r.Clear.For.Milliseconds(), atOnce: tripsAtOnce(r.Field),
@@ -259,12 +261,12 @@ func newLadder(r *Rule, f *devices.Field, limits []float64, clear *float64) *lad
 	l.over.both = f.Danger == devices.Both && !l.size
 	l.over.none = f.Danger != r.Worse && !l.over.both && !l.size
 	for i, step := range r.Steps {
-		g := rung{level: step.Level, limit: limits[i], is: step.Is, wait: step.For.Milliseconds()}
+		g := rung{level: step.Level, limit: at.steps[i], is: step.Is, wait: step.For.Milliseconds()}
 		switch {
 		case step.Is != nil:
 			g.limit = step.Is[0]
-		case clear != nil:
-			g.clear = *clear
+		case r.Clear.Limit != nil:
+			g.clear = at.clear
 		case l.low:
 			g.clear = rounded(g.limit + r.Clear.Hysteresis)
 		default:
@@ -277,3 +279,43 @@ func newLadder(r *Rule, f *devices.Field, limits []float64, clear *float64) *lad
 
 // rounded says 235.4 where 220 × 1.07 is a hair more.
 func rounded(v float64) float64 { return math.Round(v*1e6) / 1e6 }
+
+// check says what is wrong with the limits at this point: steps that come in the
+// wrong order, lie where the sensor cannot read, or could never be left.
+func (l *ladder) check(f *devices.Field) error {
+	for i, g := range l.steps {
+		if g.is != nil {
+			continue
+		}
+		low, high := f.Range[0], f.Range[1]
+		if l.size {
+			low, high = 0, max(-low, high)
+		}
+		if math.IsNaN(g.limit) || g.limit < low || g.limit > high {
+			return fmt.Errorf("the %s limit %v lies outside what %s can read, %v to %v", g.level, g.limit, f.Name, low, high)
+		}
+		if l.low && (g.clear >= high || g.clear < g.limit) || !l.low && (g.clear <= low || g.clear > g.limit) {
+			return fmt.Errorf("the %s limit %v could never be left again: it clears at %v, and %s reads %v to %v", g.level, g.limit, g.clear, f.Name, low, high)
+		}
+		if i == 0 {
+			continue
+		}
+		milder := l.steps[i-1]
+		worse := g.limit > milder.limit
+		if l.low {
+			worse = g.limit < milder.limit
+		}
+		if !worse && (g.limit != milder.limit || g.wait <= milder.wait) {
+			return fmt.Errorf("the %s limit %v is not beyond the %s limit %v", g.level, g.limit, milder.level, milder.limit)
+		}
+	}
+	return nil
+}
+
+// print tells conditions apart: one that is judged in the same way continues
+// from the state of the one before, however its texts changed.
+func (l *ladder) print(r *Rule) uint64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%s %+v", r.ID, *l)
+	return h.Sum64()
+}

@@ -167,3 +167,41 @@ func TestATimerThatWasTooFastIsTakenBack(t *testing.T) {
 	r.Time -= 400 // it was not a whole minute
 	w.judge(r).expect("cable east/c1 cable_temp_1_c normal 20")
 }
+
+func TestALateSampleDoesNotTellAgainWhatWasTold(t *testing.T) {
+	w := newWorld(t, config("east", "c1", "cable"))
+	w.see("east/c1", "cable_temp_1_c", 61).after(time.Minute).expect("cable east/c1 cable_temp_1_c yellow 61")
+	w.after(30*time.Second).see("east/c1", "cable_temp_1_c", 20).expect("cable east/c1 cable_temp_1_c normal 20")
+	r := w.reading("east/c1", "cable_temp_1_c", 62)
+	r.Time -= 60_000
+	w.judge(r).expect()
+}
+
+func TestWhereBothSidesAreDangerous(t *testing.T) {
+	over := func(w *world, n float64) *world {
+		r := w.after(time.Second).reading("east/s1", "tilt_x_deg", n)
+		r.Values[0].Quality, r.Values[0].Over = devices.Bad, true
+		return w.judge(r)
+	}
+	fault := func(n string) string { return "sensor_fault east/s1 tilt_x_deg fault " + n }
+	t.Run("the size counts", func(t *testing.T) {
+		w := newWorld(t, config("east", "s1", "slope"))
+		w.rules = w.parse(`
+kind: slope
+rules: [{id: tilt, field: tilt_x_deg, worse: both, ` + rulesHead + `, clear: {hysteresis: 1}, steps: [{level: yellow, limit: 2}, {level: orange, limit: 5}]}]`)
+		w.reconfigure().see("east/s1", "tilt_x_deg", -3).expect("tilt east/s1 tilt_x_deg yellow -3")
+		w.see("east/s1", "tilt_x_deg", 6).expect("tilt east/s1 tilt_x_deg orange 6")
+		w.see("east/s1", "tilt_x_deg", -0.5).expect("tilt east/s1 tilt_x_deg normal -0.5")
+		over(w, -120).expect("tilt east/s1 tilt_x_deg orange -120 unverified", fault("-120"))
+	})
+	t.Run("over-range counts for the rule of its side", func(t *testing.T) {
+		w := newWorld(t, config("east", "s1", "slope"))
+		w.rules = w.parse(`
+kind: slope
+rules:
+  - {id: up, field: tilt_x_deg, worse: high, ` + rulesHead + `, clear: {hysteresis: 1}, steps: [{level: yellow, limit: 2}]}
+  - {id: down, field: tilt_x_deg, worse: low, ` + rulesHead + `, clear: {hysteresis: 1}, steps: [{level: yellow, limit: -2}]}`)
+		w.reconfigure().see("east/s1", "tilt_x_deg", -3).expect("down east/s1 tilt_x_deg yellow -3")
+		over(w, 120).expect("up east/s1 tilt_x_deg yellow 120 unverified", fault("120")) // and clears nothing
+	})
+}

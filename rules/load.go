@@ -341,7 +341,9 @@ func (c *checker) fits(r *Rule, f *devices.Field) bool {
 	if len(c.errs) > before || r.parametric() {
 		return len(c.errs) == before
 	}
-	l, _, err := resolve(r, &devices.Device{Site: &devices.Site{}}, f)
+	at, _ := limitsAt(r, &devices.Device{Site: &devices.Site{}, Kind: &devices.Kind{}})
+	l := newLadder(r, f, &at)
+	err := l.check(f)
 	if err != nil {
 		c.complain(fmt.Sprintf("%s.steps[%d].limit", c.at, l.culprit(f)), "%v", err)
 	}

@@ -17,8 +17,7 @@ type point struct {
 	// event-time order. What is older has become part of every watch's base, and
 	// nothing older than that is taken any more.
 	tail    []sample
-	buffer  []sample // tail is its end
-	folded  int64    // event time of the newest sample in the bases
+	folded  int64 // event time of the newest sample in the bases
 	watches []*watch
 }
 
@@ -27,14 +26,14 @@ const maxTail = 4096
 
 // watch is a rule at a point.
 type watch struct {
+	cond condition
+	told shown
+	live state // after the tail, and after the time that has passed since
+	base state // after everything older than the tail
+
 	point *point
 	rule  *Rule
-	cond  condition
-	print uint64 // of the rule and its limits here: the same print, the same state
-
-	base  state // after everything older than the tail
-	live  state // after the tail, and after the time that has passed since
-	told  shown
+	print uint64  // of the rule and its limits here: the same print, the same state
 	limit float64 // of the level told last
 	timer timer
 }
@@ -53,16 +52,24 @@ func (p *point) add(r *Rule, c condition, print uint64) *watch {
 	return w
 }
 
+// addSensor watches for faults of the sensor itself, from its first one on:
+// before, there is nothing to remember.
+func (p *point) addSensor(r *Rule) {
+	if p.watch(r.ID) == nil {
+		p.add(r, sensor{}, sensorPrint)
+	}
+}
+
 func (p *point) newest() *sample { return &p.tail[len(p.tail)-1] }
 
 // take judges a sample, at its place in event time.
 func (p *point) take(e *Engine, x sample, out []Change) []Change {
 	switch {
 	case len(p.tail) == 0 || !x.before(p.newest()):
+		p.tail = append(p.tail, x)
 		for _, w := range p.watches {
-			out = w.follow(&x, out)
+			out = w.follow(p.newest(), out)
 		}
-		p.push(x)
 		p.fold()
 	case x.time < p.newest().time-p.lateness() || x.time < p.folded:
 		return out // too late to change anything
@@ -80,63 +87,52 @@ func (p *point) take(e *Engine, x sample, out []Change) []Change {
 	return out
 }
 
-// push appends to the tail; the buffer is used again once half of it is folded.
-func (p *point) push(x sample) {
-	if head := len(p.buffer) - len(p.tail); len(p.buffer) == cap(p.buffer) && head > len(p.tail) {
-		p.buffer = p.buffer[:copy(p.buffer, p.tail)]
-	}
-	n := len(p.tail)
-	p.buffer = append(p.buffer, x)
-	p.tail = p.buffer[len(p.buffer)-n-1:]
-}
-
 // insert puts a late sample at its place and returns that.
 func (p *point) insert(x sample) int {
 	at := len(p.tail)
 	for at > 0 && x.before(&p.tail[at-1]) {
 		at--
 	}
-	p.push(x)
-	copy(p.tail[at+1:], p.tail[at:])
-	p.tail[at] = x
+	p.tail = slices.Insert(p.tail, at, x)
 	return at
 }
 
 func (p *point) lateness() int64 { return p.device.Kind.Lateness.Milliseconds() }
 
-// fold moves samples that no late one can come before any more into the bases.
+// fold moves samples that no late one can come before any more into the bases,
+// at least half of the tail at a time.
 func (p *point) fold() {
-	old, n := p.newest().time-p.lateness(), 0
-	for n < len(p.tail)-1 && (p.tail[n].time < old || len(p.tail)-n > maxTail) {
+	half, old := max(len(p.tail)/2, 4), p.newest().time-p.lateness()
+	full := len(p.tail) >= maxTail
+	if len(p.tail) <= half || p.tail[half-1].time >= old && !full {
+		return
+	}
+	n := 0
+	for n < len(p.tail)-1 && (p.tail[n].time < old || full && n < half) {
 		for _, w := range p.watches {
 			w.cond.step(&w.base, &p.tail[n])
 		}
-		p.folded = p.tail[n].time
 		n++
 	}
-	p.tail = p.tail[n:]
+	p.folded = p.tail[n-1].time
+	p.tail = p.tail[:copy(p.tail, p.tail[n:])]
 }
 
-// follow steps over a sample that is newer than all before it.
+// follow steps over the newest sample.
 func (w *watch) follow(x *sample, out []Change) []Change {
-	if x.time < w.live.at { // a timer was faster than this sample
-		return w.retrace(x, out)
+	if x.time < w.live.at {
+		// A timer was faster than this sample: forget what it decided, unless it
+		// decides so again.
+		decided := w.live.at
+		w.replay()
+		w.cond.pass(&w.live, decided)
+		return w.tell(out)
 	}
 	if w.live.due <= x.time {
 		w.cond.pass(&w.live, x.time)
 		out = w.tell(out)
 	}
 	w.cond.step(&w.live, x)
-	return w.tell(out)
-}
-
-// retrace goes over the tail and x again and forgets what a timer decided
-// meanwhile, unless it would decide it again.
-func (w *watch) retrace(x *sample, out []Change) []Change {
-	decided := w.live.at
-	w.replay()
-	w.cond.step(&w.live, x)
-	w.cond.pass(&w.live, decided)
 	return w.tell(out)
 }
 
@@ -205,7 +201,7 @@ func (w *watch) tell(out []Change) []Change {
 func (w *watch) change() Change {
 	s, x := &w.live, &w.live.cause
 	if s.level == Normal {
-		x = &s.last
+		x = w.point.held()
 	} else {
 		w.limit = s.limit
 	}
@@ -215,6 +211,16 @@ func (w *watch) change() Change {
 		Sample: x.time, Received: x.received,
 		Unverified: s.doubt, Backfill: x.is(sampleBackfill),
 	}
+}
+
+// held is the newest value that rules look at.
+func (p *point) held() *sample {
+	for i := len(p.tail) - 1; i >= 0; i-- {
+		if p.tail[i].judged() {
+			return &p.tail[i]
+		}
+	}
+	return &sample{}
 }
 
 // deadline translates the event time at which the level changes by time alone

@@ -2,6 +2,7 @@ package rules_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,6 +108,17 @@ func TestAPauseOfTheGatewayIsNotSilence(t *testing.T) {
 				}
 			}
 			w.after(9*time.Minute + 59*time.Second).expect()
+			for _, c := range all {
+				w.see(c.Key(), "gas_lel_pct", 1)
+			}
+			w.after(time.Minute) // and the pause counts for nothing: nine minutes are left
+			w.now += 2 * 3600 * 1000
+			w.boot()
+			w.after(9*time.Minute - time.Second).expect()
+			w.after(time.Second)
+			if got := strings.Count(w.told(), "silent"); got != 51 {
+				t.Errorf("%d silent, want all and their site", got)
+			}
 		})
 	}
 }

@@ -167,7 +167,6 @@ func (r *reader) point() *point {
 		r.sample(&last, &last)
 		p.tail = append(p.tail, last)
 	}
-	p.buffer = p.tail
 	for range r.count() {
 		x := &watch{rule: &Rule{ID: r.name()}, print: r.uint()}
 		r.state(&x.base, &last)

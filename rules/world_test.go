@@ -42,6 +42,12 @@ lateness: 1h
 fields:
   - {name: pond_level_m, title: {zh: 水位, en: level}, unit: m, range: [0, 1000], danger: high}
   - {name: dry_beach_m, title: {zh: 干滩, en: beach}, unit: m, range: [0, 2000], danger: low}
+`, "slope": `
+kind: slope
+name: {zh: 边坡, en: slope}
+interval: 1h
+fields:
+  - {name: tilt_x_deg, title: {zh: 倾角, en: tilt}, unit: °, range: [-90, 90], danger: both}
 `} {
 		k, err := devices.ParseKind(name+".yaml", []byte(text))
 		if err != nil {

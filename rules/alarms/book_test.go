@@ -364,12 +364,8 @@ func TestTheSameKeyGetsTheFirstAnswer(t *testing.T) {
 
 func TestSystemAlarmsAndSites(t *testing.T) {
 	d := newDesk(t)
-	var builtin []*rules.Rule
-	for _, r := range rules.Builtin() {
-		builtin = append(builtin, r)
-	}
 	find := func(id string) *rules.Rule {
-		for _, r := range builtin {
+		for _, r := range rules.Builtin() {
 			if r.ID == id {
 				return r
 			}
