@@ -91,8 +91,10 @@ func runApp(ctx context.Context, o appOptions) error {
 	readings := newReadingsWriter(readingsLog, appended)
 	judge := newJudge(judgeOptions{
 		Input: input, Alarms: alarmLog, Readings: readings,
-		Intake:   devices.NewIntake(devices.IntakeOptions{Registry: registry, HistoryAfter: cfg.HistoryAfter}),
-		Engine:   rules.NewEngine(rules.EngineOptions{Registry: registry, Rules: ruleSet}),
+		Fresh: func() (*devices.Intake, *rules.Engine) {
+			return devices.NewIntake(devices.IntakeOptions{Registry: registry, HistoryAfter: cfg.HistoryAfter}),
+				rules.NewEngine(rules.EngineOptions{Registry: registry, Rules: ruleSet})
+		},
 		Rules:    ruleSet,
 		Book:     alarms.NewBook(),
 		Presence: present, Feedback: feedback,

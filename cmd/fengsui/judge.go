@@ -29,6 +29,8 @@ import (
 // of the input log; it never runs backwards.
 type judge struct {
 	judgeOptions
+	Intake *devices.Intake
+	Engine *rules.Engine
 
 	position uint64 // of the last entry judged
 	clock    int64  // Unix ms
@@ -52,8 +54,7 @@ type judge struct {
 type judgeOptions struct {
 	Input    *journal.Log
 	Alarms   *journal.KeyedLog
-	Intake   *devices.Intake
-	Engine   *rules.Engine
+	Fresh    func() (*devices.Intake, *rules.Engine) // that have seen nothing yet
 	Rules    []*rules.Rule
 	Book     *alarms.Book
 	Readings *readingsWriter
@@ -73,7 +74,8 @@ type request struct {
 }
 
 func newJudge(o judgeOptions) *judge {
-	return &judge{judgeOptions: o, requests: make(chan request), caught: make(chan struct{}), spare: make(chan *entry, 8), sources: map[string]string{}, timer: time.NewTimer(time.Hour)}
+	intake, engine := o.Fresh()
+	return &judge{judgeOptions: o, Intake: intake, Engine: engine, requests: make(chan request), caught: make(chan struct{}), spare: make(chan *entry, 8), sources: map[string]string{}, timer: time.NewTimer(time.Hour)}
 }
 
 // Run restores what the gateway knew, replays what it had not yet judged, and

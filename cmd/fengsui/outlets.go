@@ -20,20 +20,19 @@ type outlets struct {
 	readings []*sinks.Runner // over the readings log
 	alarms   []*sinks.Runner // over the alarm log
 	server   *influx.Server
+	logger   *slog.Logger
 }
 
 func newOutlets(ctx context.Context, cfg Config, store *journal.Store, readings *journal.Log, alarms *journal.KeyedLog, logger *slog.Logger) (*outlets, error) {
-	o := &outlets{}
+	o := &outlets{logger: logger.With("part", "influx")}
 	if cfg.Influx == nil {
 		return o, nil
 	}
 	server, err := influx.New(influx.Options{
 		URL: cfg.Influx.URL, Org: cfg.Influx.Org, Bucket: cfg.Influx.Bucket,
 		TokenFile: cfg.Influx.TokenFile, Token: cfg.Influx.token,
-		OnRejected: func(line, reason string) {
-			logger.Warn("InfluxDB will never take a point", "reason", reason, "line", line)
-		},
-		Logger: logger.With("part", "influx"),
+		OnRejected: (&rejectionLog{logger: logger}).add,
+		Logger:     o.logger,
 	})
 	if err != nil {
 		return nil, err
@@ -63,7 +62,19 @@ func (o *outlets) parts() []part {
 	for _, r := range append(o.readings, o.alarms...) {
 		parts = append(parts, part{"sink " + r.Status().Sink, r.Run})
 	}
+	if o.server != nil {
+		parts = append(parts, part{"InfluxDB check", o.check})
+	}
 	return parts
+}
+
+// check says at once what is wrong with the configuration, even while there is
+// nothing to write. The runners go on trying by themselves.
+func (o *outlets) check(ctx context.Context) error {
+	if err := o.server.Ping(ctx); err != nil && ctx.Err() == nil {
+		o.logger.Error("InfluxDB does not take points; they wait in the log", "error", err)
+	}
+	return nil
 }
 
 func (o *outlets) close() {
@@ -88,4 +99,23 @@ func (o *outlets) needed(head uint64) uint64 {
 		oldest = min(oldest, r.Status().Saved+1)
 	}
 	return oldest
+}
+
+// rejectionLog says what InfluxDB will never take: after a long outage that may
+// be millions of points for one reason, so it says so once in a while.
+type rejectionLog struct {
+	logger *slog.Logger
+	count  int
+	said   time.Time
+}
+
+const rejectionsEvery = 10 * time.Second
+
+func (l *rejectionLog) add(line, reason string) {
+	l.count++
+	if time.Since(l.said) < rejectionsEvery {
+		return
+	}
+	l.logger.Warn("InfluxDB will never take these points", "points", l.count, "last_reason", reason, "last_line", line)
+	l.count, l.said = 0, time.Now()
 }

@@ -105,6 +105,16 @@ func (p *presence) source(name string, up bool, reason string, now int64) {
 	p.sources[strings.Clone(name)] = &source{Up: up, Since: now, Reason: strings.Clone(reason)}
 }
 
+// forget returns to having heard of nobody.
+func (p *presence) forget() {
+	p.mu.Lock()
+	clear(p.byKey)
+	clear(p.sources)
+	registry := p.registry
+	p.mu.Unlock()
+	p.use(registry)
+}
+
 // started forgets connections and sources: they belonged to the run before.
 func (p *presence) started() {
 	p.mu.Lock()

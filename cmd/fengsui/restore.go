@@ -77,8 +77,9 @@ func foldAlarms(ctx context.Context, log *journal.KeyedLog, book *alarms.Book) (
 	return last, nil
 }
 
-// loadSnapshot restores engine, intake and presence. A damaged snapshot, or one
-// from a log that no longer reaches that far, is not used: the log has it all.
+// loadSnapshot restores what the snapshot holds. A damaged one, one of another
+// version, or one from a log that no longer reaches that far, is not used: the
+// log has it all.
 func (j *judge) loadSnapshot() (*snapshot, error) {
 	s, err := j.Snapshot.load()
 	if errors.Is(err, errSnapshotDamaged) {
@@ -94,7 +95,11 @@ func (j *judge) loadSnapshot() (*snapshot, error) {
 	}
 	err = errors.Join(j.Engine.Restore(s.Engine), j.Intake.Restore(s.Intake), j.Presence.restore(s.Presence), j.counts.restore(s.Counts))
 	if err != nil {
-		return nil, fmt.Errorf("restore the snapshot at input %d: %w", s.Position, err)
+		j.Logger.Warn("not using the snapshot", "error", err)
+		j.Intake, j.Engine = j.Fresh()
+		j.Presence.forget()
+		j.counts = counts{}
+		return nil, nil
 	}
 	return s, nil
 }
