@@ -17,6 +17,8 @@ import { isStale, Values } from "./values.ts";
 /** How many devices' values the page asks for, as a sign of life. */
 const WATCHED = 256;
 const LOOK_EVERY = 100;
+/** Data may come more often, but nothing on the page flashes more than three times a second. */
+const BEAT_EVERY = 400;
 const RECOVERED_FOR = 12_000;
 const SITES_EVERY = 30_000;
 const SUMMARY_EVERY = 5_000;
@@ -67,6 +69,7 @@ export class Console {
   private recoveredTimer: ReturnType<typeof setTimeout> | undefined;
   private everSaw = false;
   private lastAsk = 0;
+  private lastBeat = 0;
   private lastValues = 0;
   private lastInput = 0;
 
@@ -126,7 +129,10 @@ export class Console {
 
   private frame(frame: Frame, step: Step): void {
     const now = steadyNow();
-    this.beat.value++;
+    if (now - this.lastBeat >= BEAT_EVERY) {
+      this.lastBeat = now;
+      this.beat.value++;
+    }
     this.watch.frame(now);
     if (frame.hello) this.hello(frame.hello);
     if (frame.h) this.heartbeat(frame.h, now);

@@ -35,8 +35,8 @@ export const en: Texts = {
   "strip.levels": "Filter by level",
   "strip.site": "Site: {site}",
   "strip.clear": "Clear filter",
-  online: "Devices online",
-  unarmed: "Not armed",
+  online: "devices online",
+  unarmed: "rules not armed",
   unarmedHint: "Rules that watch nothing because a site parameter is missing",
 
   "list.label": "Alarms",

@@ -37,8 +37,8 @@ export const zh = {
   "strip.levels": "按级别筛选",
   "strip.site": "站点：{site}",
   "strip.clear": "清除筛选",
-  online: "在线设备",
-  unarmed: "未布防",
+  online: "台设备在线",
+  unarmed: "条规则未布防",
   unarmedHint: "缺少场所参数、因而不监测的规则",
 
   // list

@@ -50,20 +50,16 @@ export function Strip() {
           <span aria-hidden="true"> ✕</span>
         </button>
       )}
-      <i class="gap" />
-      {counted && counted.rules_unarmed > 0 && (
-        <div class="count fixed" title={t("unarmedHint")}>
-          <b>{counted.rules_unarmed}</b>
-          <span>{t("unarmed")}</span>
-        </div>
-      )}
       {counted && (
-        <div class="count fixed">
-          <b>
-            {counted.online}
-            <small> / {counted.devices}</small>
-          </b>
-          <span>{t("online")}</span>
+        <div class="standing">
+          <span>
+            <b>{counted.online}</b> / {counted.devices} {t("online")}
+          </span>
+          {counted.rules_unarmed > 0 && (
+            <span title={t("unarmedHint")}>
+              <b>{counted.rules_unarmed}</b> {t("unarmed")}
+            </span>
+          )}
         </div>
       )}
     </nav>
