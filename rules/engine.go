@@ -30,6 +30,7 @@ type Engine struct {
 	keys     map[string]*device
 	sites    []*site
 	sources  map[string]*source
+	troubles map[string]string // of the gateway itself, by name: the reason
 	any      source // up while at least one source is: the clock of those never heard
 
 	waits    timers // of rules: `for` and `clear.for`
@@ -56,7 +57,7 @@ type device struct {
 // NewEngine arms the rules at the registry's devices. Nothing was heard yet and
 // no source is up.
 func NewEngine(o EngineOptions) *Engine {
-	e := &Engine{builtin: newBuiltin(), sources: map[string]*source{}}
+	e := &Engine{builtin: newBuiltin(), sources: map[string]*source{}, troubles: map[string]string{}}
 	e.arm(o, nil)
 	return e
 }
@@ -205,6 +206,9 @@ func (e *Engine) Levels(out []Change) []Change {
 		if s.lost {
 			out = append(out, s.change(e))
 		}
+	}
+	for _, name := range e.troublesByName() {
+		out = append(out, e.trouble(name))
 	}
 	for _, s := range e.sites {
 		if s.silent {

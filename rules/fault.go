@@ -42,13 +42,13 @@ const sensorPrint = 1
 // builtin are the rules that every gateway has: what is wrong with a device or
 // a source, never how dangerous the world is.
 type builtin struct {
-	silent, siteSilent, sourceDown, clockFault, sensorFault *Rule
+	silent, siteSilent, sourceDown, clockFault, sensorFault, trouble *Rule
 }
 
 // Builtin lists the rules that no file holds.
 func Builtin() []*Rule {
 	b := newBuiltin()
-	return []*Rule{b.silent, b.siteSilent, b.sourceDown, b.clockFault, b.sensorFault}
+	return []*Rule{b.silent, b.siteSilent, b.sourceDown, b.clockFault, b.sensorFault, b.trouble}
 }
 
 func newBuiltin() builtin {
@@ -72,6 +72,10 @@ func newBuiltin() builtin {
 		sourceDown: fault("source_down", devices.Text{ZH: "数据来源中断", EN: "Source lost"}, devices.Text{
 			ZH: "检查消息服务器及其网络；中断期间经由它接入的设备不可见",
 			EN: "Check the broker and its network; devices behind it cannot be seen meanwhile",
+		}),
+		trouble: fault("gateway_trouble", devices.Text{ZH: "网关自身故障", EN: "Gateway trouble"}, devices.Text{
+			ZH: "查看原因并检查网关的磁盘、日志和下游；在此期间消息照常保存和判级",
+			EN: "See the reason and check the gateway's disk, log and sinks; messages are kept and judged meanwhile",
 		}),
 		clockFault: fault("clock_fault", devices.Text{ZH: "设备时钟错误", EN: "Device clock wrong"}, devices.Text{
 			ZH: "校正设备时钟；校正前其数据按到达时间判断",

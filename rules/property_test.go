@@ -221,13 +221,17 @@ func FuzzRestore(f *testing.F) {
 		}
 		f.Add(snapshot)
 	}
+	r := w.reading("east/g1", "gas_lel_pct", 60)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		w := propertyWorld(t)
-		if w.engine.Restore(data) != nil {
+		e := rules.NewEngine(w.options())
+		if e.Restore(data) != nil {
 			return
 		}
-		w.see("east/g1", "gas_lel_pct", 60)
-		w.engine.Advance(w.now+1000, nil)
-		w.engine.Levels(nil)
+		e.Judge(r, w.now, nil)
+		e.Advance(w.now+1000, nil)
+		e.Levels(nil)
+		if _, err := e.Snapshot(); err != nil {
+			t.Fatal(err)
+		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 
 // snapshotVersion begins every snapshot. One of another version is refused; the
 // input log has it all.
-const snapshotVersion = "FSR1"
+const snapshotVersion = "FSR2"
 
 // ErrSnapshot says that a snapshot is damaged or of another version.
 var ErrSnapshot = errors.New("not a snapshot of this version of the rules")
@@ -29,6 +29,11 @@ func (e *Engine) Snapshot() ([]byte, error) {
 	for i, s := range sources {
 		index[s] = uint64(i + 1)
 		w.source(s)
+	}
+	w.uint(uint64(len(e.troubles)))
+	for _, name := range e.troublesByName() {
+		w.name(name)
+		w.name(e.troubles[name])
 	}
 	w.uint(uint64(len(e.sites)))
 	for _, s := range e.sites {
@@ -62,6 +67,11 @@ func (e *Engine) Restore(data []byte) error {
 		n.sources[s.name] = s
 		sources = append(sources, s)
 	}
+	troubles := map[string]string{}
+	for range r.count() {
+		name := r.name()
+		troubles[name] = r.name()
+	}
 	var sites []*site
 	for range r.count() {
 		sites = append(sites, &site{Site: &devices.Site{ID: r.name()}, silent: r.bool(), unfold: r.int()})
@@ -74,7 +84,7 @@ func (e *Engine) Restore(data []byte) error {
 	if r.failed || len(r.text) > 0 {
 		return ErrSnapshot
 	}
-	e.now, e.before, e.any, e.sources = n.now, n.before, n.any, n.sources
+	e.now, e.before, e.any, e.sources, e.troubles = n.now, n.before, n.any, n.sources, troubles
 	e.arm(e.options, old)
 	e.keepSites(sites, nil)
 	for _, d := range e.devices {
