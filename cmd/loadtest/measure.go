@@ -33,15 +33,18 @@ func measure(ctx context.Context, o options, dir string) (*report, error) {
 			return nil, err
 		}
 	}
+	if err := g.calm(ctx, o, r); err != nil {
+		return nil, err
+	}
+	if r.memoryCalm, _, err = g.process.memory(); err != nil {
+		return nil, err
+	}
 	for range o.Rounds {
 		if err := measureRound(ctx, o, g, b, r); err != nil {
 			return nil, err
 		}
 	}
-	if err := g.calm(ctx, o, r); err != nil {
-		return nil, err
-	}
-	if r.memoryNow, r.memoryPeak, err = g.process.memory(); err != nil {
+	if _, r.memoryPeak, err = g.process.memory(); err != nil {
 		return nil, err
 	}
 	g.stop()

@@ -23,7 +23,7 @@ type report struct {
 	calmFor    time.Duration
 	acked      latencies
 	screen     latencies
-	memoryNow  int64
+	memoryCalm int64
 	memoryPeak int64
 	startEmpty time.Duration
 	startFull  time.Duration
@@ -59,7 +59,7 @@ func (r *report) write(w io.Writer) error {
 	spread(&b, fmt.Sprintf("publish → PUBACK (on disk) at %d messages/s", r.Rate), r.acked)
 	fmt.Fprintf(&b, "\n| fengsui | |\n|---|---|\n")
 	fmt.Fprintf(&b, "| share of one core at %d messages/s | %.0f %% |\n", r.Rate, 100*r.calmCPU.Seconds()/r.calmFor.Seconds())
-	fmt.Fprintf(&b, "| resident memory after it all, and at its highest | %d MB, %d MB |\n", r.memoryNow>>20, r.memoryPeak>>20)
+	fmt.Fprintf(&b, "| resident memory at %d messages/s, and at its highest in the rounds | %d MB, %d MB |\n", r.Rate, r.memoryCalm>>20, r.memoryPeak>>20)
 	fmt.Fprintf(&b, "| start to ready, empty | %d ms |\n", r.startEmpty.Milliseconds())
 	logged := (len(r.fengsui)+len(r.behind))*r.Messages + len(r.acked) + len(r.screen)
 	fmt.Fprintf(&b, "| start to ready, with %d messages in the log | %d ms |\n", logged, r.startFull.Milliseconds())
