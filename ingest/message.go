@@ -31,6 +31,9 @@ const (
 	// Canary is submitted by the gateway each second and proves, when the judge
 	// sees it, that the whole way was open.
 	Canary
+	// Trouble says that something of the gateway itself, named by Source, is
+	// wrong, in the words of Topic; without words, that it is over.
+	Trouble
 )
 
 // Counted reports whether the message is one of those the books are about:

@@ -31,7 +31,7 @@ type Engine struct {
 	sites    []*site
 	sources  map[string]*source
 	troubles map[string]string // of the gateway itself, by name: the reason
-	any      source // up while at least one source is: the clock of those never heard
+	any      source            // up while at least one source is: the clock of those never heard
 
 	waits    timers // of rules: `for` and `clear.for`
 	absences timers // of devices and sites

@@ -121,6 +121,7 @@ func runApp(ctx context.Context, o appOptions) error {
 	parts.input, parts.store, parts.screens = input, store, screens
 
 	canary := canary{receiver: receiver}
+	watchman := &watchman{receiver: receiver, troubles: parts.troubles}
 	trimmer := &trimmer{
 		input: input, readings: readingsLog, judge: judge, outlets: outlets,
 		keep: cfg.Journal.Keep, max: cfg.Journal.MaxBytes, now: now, logger: logger.With("part", "trimmer"),
@@ -131,7 +132,7 @@ func runApp(ctx context.Context, o appOptions) error {
 		return err
 	}
 	return runStages(ctx, logger,
-		append(sources.parts(), part{"canary", canary.Run}, part{"announcer", announcer.Run}),
+		append(sources.parts(), part{"canary", canary.Run}, part{"watchman", watchman.Run}, part{"announcer", announcer.Run}),
 		[]part{{"receiver", receiver.Run}},
 		[]part{{"judge", judge.Run}, {"feedback", feedback.Run}},
 		[]part{{"readings log", readings.Run}},

@@ -95,7 +95,7 @@ type judgeView struct {
 }
 
 func (s *judgeStatus) publish(j *judge) {
-	s.view.Store(&judgeView{position: j.position, total: j.total, missing: j.missing, counts: j.counts, armed: j.Engine.Armed(), unarmed: len(j.Engine.Unarmed())})
+	s.view.Store(&judgeView{position: j.position, total: j.total, missing: j.missing, counts: j.counts, armed: j.armed, unarmed: j.unarmed})
 }
 
 // look is the judge as it last published itself.

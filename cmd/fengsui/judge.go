@@ -36,6 +36,7 @@ type judge struct {
 	clock    int64  // Unix ms
 	total    uint64 // messages in the input log up to position
 	missing  uint64 // of those, no longer in the log when a replay had to begin behind them
+	partial  bool   // the replay began behind messages no longer in the log
 	replayTo uint64 // the head of the input log at the start
 	quiet    quiet  // outputs recorded before the last stop are not repeated
 
@@ -46,6 +47,8 @@ type judge struct {
 	timer    *time.Timer
 	changes  []rules.Change
 	outcome  devices.Outcome
+	armed    int // rules at points
+	unarmed  int
 	counts   counts
 	status   judgeStatus
 	savedAt  time.Time
@@ -176,6 +179,8 @@ func (j *judge) message(m *message) {
 	case ingest.Started:
 		j.Presence.started()
 		j.changes = j.Engine.Started(j.clock, j.changes)
+	case ingest.Trouble:
+		j.changes = j.Engine.Trouble(m.Source, strings.Clone(m.Topic), j.changes)
 	case ingest.Canary:
 		j.status.canary.Store(m.Received.UnixMilli())
 	}
@@ -344,10 +349,14 @@ func (j *judge) Reconfigure(ctx context.Context, r *devices.Registry) error {
 		if err := j.alarm(ctx, j.changes); err != nil {
 			return errors.Join(errFatal, err)
 		}
+		j.countRules()
 		j.status.publish(j)
 		return j.save(ctx)
 	})
 }
+
+// countRules is done when they change: there is a rule for each of many points.
+func (j *judge) countRules() { j.armed, j.unarmed = j.Engine.Armed(), len(j.Engine.Unarmed()) }
 
 // message is one message of an entry, decoded as far as that needs no state.
 type message struct {

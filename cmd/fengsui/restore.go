@@ -49,13 +49,30 @@ func (j *judge) restore(ctx context.Context) error {
 	if s != nil {
 		j.position, j.total, j.missing, j.clock = s.Position, s.Total, s.Missing, s.Clock
 		j.status.saved.Store(s.Position)
-	} else if first := j.Input.First(); first.Seq > 1 {
-		j.position, j.total, j.missing = first.Seq-1, first.Total, first.Total
-		j.Logger.Warn("no snapshot: judging again from the oldest message kept", "position", first.Seq)
+	} else if err := j.fromOldest(ctx); err != nil {
+		return err
 	}
 	j.savedAt = time.Now()
+	j.countRules()
 	j.Logger.Info("restored", "position", j.position, "head", j.replayTo, "alarms", j.Book.Len(), "quiet_until", last.Position)
 	return j.caughtUp(ctx)
+}
+
+// fromOldest begins at the oldest message in the log. If that is not the first
+// there ever was, what stands may rest on messages that are gone.
+func (j *judge) fromOldest(ctx context.Context) error {
+	first := j.Input.First().Seq
+	if first <= 1 {
+		return nil
+	}
+	r, err := j.Input.At(ctx, first)
+	if err != nil {
+		return fmt.Errorf("read the oldest message kept: %w", err)
+	}
+	j.position, j.total, j.partial = first-1, r.Total-uint64(r.Count), true
+	j.missing = j.total
+	j.Logger.Warn("no snapshot: judging again from the oldest message kept", "position", first)
+	return nil
 }
 
 // foldAlarms brings the book to the end of the alarm log and returns what its
@@ -135,6 +152,11 @@ func (j *judge) endQuiet(ctx context.Context) error {
 	}
 	j.quiet.over = true
 	j.changes = j.Engine.Levels(j.changes[:0])
+	if j.partial {
+		// What stands may rest on messages that are no longer in the log, and doubt
+		// never silences: only what is known to be worse is recorded.
+		return j.record(ctx, j.Book.Apply(j.changes, j.cause()))
+	}
 	return j.record(ctx, j.Book.Reconcile(j.changes, j.cause()))
 }
 

@@ -117,6 +117,15 @@ func freeBytes(folder string) int64 {
 	return int64(st.Bavail) * st.Bsize
 }
 
+// diskBytes is the size of the disk of a folder, 0 if it cannot be told.
+func diskBytes(folder string) int64 {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(folder, &st); err != nil {
+		return 0
+	}
+	return int64(st.Blocks) * st.Bsize
+}
+
 // directory tells the console who is registered and who is there.
 type directory struct {
 	inventory *inventory
