@@ -123,6 +123,37 @@ func TestCursorAfterALostAnswer(t *testing.T) {
 	}
 }
 
+// After a clean stop the store remembers where each log ended, with or without
+// cursors.
+func TestStepBackWithoutCursors(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	l := openLog(t, s, LogOptions{Name: "input"})
+	k := openKeyed(t, s, "alarms")
+	fill(t, l, 1, 10, 100)
+	appendEvent(t, k, "a", "raised")
+	old := crashCopy(t, dir)
+	fill(t, l, 11, 20, 100)
+	appendEvent(t, k, "a", "cleared")
+	epochs := []string{l.Epoch(), k.Epoch()}
+	closeStore(t, s)
+	for _, stream := range []string{"input-1", "alarms"} {
+		remove(t, streamFile(dir, stream))
+		copyTree(t, streamFile(old, stream), streamFile(dir, stream))
+	}
+	s = openStore(t, dir)
+	l, k = openLog(t, s, LogOptions{Name: "input"}), openKeyed(t, s, "alarms")
+	if l.Last() != (Mark{Seq: 10, Total: unitsTo(10)}) || k.Last().Seq != 1 {
+		t.Errorf("they end at %v and %v", l.Last(), k.Last())
+	}
+	if l.Epoch() == epochs[0] || k.Epoch() == epochs[1] {
+		t.Error("an epoch is still the old one")
+	}
+	if logs := s.Stats().Logs; logs[0].LostEntries != 10 || logs[1].LostEntries != 1 {
+		t.Errorf("%d and %d counted as lost", logs[0].LostEntries, logs[1].LostEntries)
+	}
+}
+
 // A log that lost its tail tells: by a new epoch, by CheckCursors, by Load, and
 // to a reader that goes on where it was.
 func TestCursorAheadOfItsLog(t *testing.T) {

@@ -364,3 +364,16 @@ func TestReadersDoNotBlockAppends(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// That an append is one sync is seen with strace only; that there is one at all
+// hangs on this.
+func TestServerSyncsAlways(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	e, err := s.engine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := e.server.JetStreamConfig(); c == nil || !c.SyncAlways {
+		t.Errorf("the server runs with %+v", c)
+	}
+}

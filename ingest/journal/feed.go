@@ -85,7 +85,8 @@ func (f *feed) bytes() int64 {
 // of fn, [ErrClosed], a [GapError] when entries are missing, a [CorruptError]
 // when one is damaged, or [ErrCursorAhead] when from lies past the end. It never
 // skips: after a gap or a damaged entry it is the caller who goes on behind it.
-// Any number may read at once; none holds up an append or another reader.
+// Any number may read at once; none holds up an append or another reader, and
+// those at the head are given the same bytes, so fn must not change them.
 func (f *feed) Read(ctx context.Context, from uint64, fn func(Record) error) error {
 	r := reader{feed: f, next: max(from, 1)}
 	for {

@@ -16,7 +16,7 @@ const (
 	// A batch is read under the stream's lock, so its size bounds how long an
 	// append to the same segment can wait for a reader.
 	fetchCount = 256
-	fetchBytes = 1 << 20
+	fetchBytes = 512 << 10
 )
 
 var (

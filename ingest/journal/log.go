@@ -52,6 +52,8 @@ func (l *Log) Append(ctx context.Context, data []byte, count int) (Mark, error) 
 	if size := l.Bytes(); l.maxBytes > 0 && size >= l.maxBytes {
 		return Mark{}, fmt.Errorf("%w: log %s has %d bytes of %d", ErrFull, l.name, size, l.maxBytes)
 	}
+	// An entry whose outcome is unknown does not count towards the size, so that
+	// it is never left behind in a segment that is full.
 	if s := l.active(); !s.empty() && s.bytes >= l.segmentBytes {
 		if err := l.roll(ctx); err != nil {
 			return Mark{}, err

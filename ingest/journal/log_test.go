@@ -394,6 +394,20 @@ func sameRecord(a, b Record) bool {
 		a.Subject == b.Subject && bytes.Equal(a.Data, b.Data)
 }
 
+// What is on disk behind the acknowledged end is nobody's yet, even where entries
+// before it are missing.
+func TestReaderStopsAtTheAcknowledgedEnd(t *testing.T) {
+	r := reader{feed: &feed{name: "input"}, next: 5}
+	batch := []stored{{seq: 5}, {seq: 6}, {seq: 9}}
+	if got, err := r.upTo(batch, 8); err != nil || len(got) != 2 {
+		t.Errorf("up to 8: %v, %v", got, err)
+	}
+	var gap *GapError
+	if _, err := r.upTo(batch[2:], 8); !errors.As(err, &gap) || gap.From != 5 || gap.To != 8 {
+		t.Errorf("nothing up to 8: %v", err)
+	}
+}
+
 func TestReadEndsWithItsCallback(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	l := openLog(t, s, LogOptions{Name: "input"})

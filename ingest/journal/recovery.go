@@ -64,7 +64,7 @@ func (l *Log) recover(ctx context.Context, e *engine) error {
 		if err != nil {
 			return fmt.Errorf("log %s: open segment at %d: %w", l.name, first, err)
 		}
-		if n := len(segments); n > 0 {
+		if n := len(segments); n > 0 && first > segments[n-1].last {
 			gone.entries += first - segments[n-1].last - 1
 		}
 		lost.add(gone)
@@ -121,8 +121,9 @@ func (w *writer) resume(ctx context.Context, e *engine, segments []segment, lost
 	w.segments = segments
 	w.last = Mark{Seq: end, Total: h.Total}
 	w.recent.clear()
-	w.stats.LostEntries += lost.entries
-	w.stats.LostBytes += lost.bytes
+	w.stats.LostEntries = max(w.stats.LostEntries, lost.entries) // not the same ones again after Reopen
+	w.stats.LostBytes = max(w.stats.LostBytes, lost.bytes)
+	w.wake() // who waits at the end may be past it now
 	w.mu.Unlock()
 	w.report(ctx, lost, reason)
 	first, err := w.firstReadable(ctx, e, segments)
@@ -132,7 +133,7 @@ func (w *writer) resume(ctx context.Context, e *engine, segments []segment, lost
 	w.mu.Lock()
 	w.first = first
 	w.mu.Unlock()
-	w.counter = h.Counter
+	w.counter = max(w.counter, h.Counter)
 	return w.settleEpoch(ctx, e, mark, reason)
 }
 
