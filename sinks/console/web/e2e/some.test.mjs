@@ -33,7 +33,7 @@ test("an alarm that is raised is listed first, and says its level in colour, sha
   }));
   assert.deepEqual(looks, { first: "2", word: "红", shape: "M3 3h18v18H3z", colour: "rgb(245, 56, 59)" });
   assert.match(await page.textContent(".takeover"), /红色报警/);
-  assert.match(await page.title(), /^\(红\d/);
+  await page.waitForFunction(() => /^\(红\d/.test(document.title));
   await command(id, "ack");
 });
 

@@ -184,3 +184,28 @@ export function matches(a: Alarm, f: Filter): boolean {
       return isSilence(a);
   }
 }
+
+/** How a site stands: its worst level and how many alarms it has. */
+export interface Tally {
+  worst: Level;
+  n: number;
+}
+
+export function tallies(alarms: readonly Alarm[]): Map<string, Tally> {
+  const found = new Map<string, Tally>();
+  for (const a of alarms) {
+    if (isAside(a)) continue;
+    const level = shownLevel(a);
+    const tally = found.get(a.site) ?? { worst: level, n: 0 };
+    if (levelRank(level) > levelRank(tally.worst)) tally.worst = level;
+    tally.n++;
+    found.set(a.site, tally);
+  }
+  return found;
+}
+
+/** The red alarms that nobody has taken. They stand first, so the rest is not looked at. */
+export function unackedReds(alarms: readonly Alarm[]): Alarm[] {
+  const end = alarms.findIndex((a) => a.level !== "red" || attention(a) > 0);
+  return alarms.slice(0, end < 0 ? alarms.length : end);
+}

@@ -3,7 +3,7 @@
 
 import { batch, computed, signal } from "@preact/signals";
 import * as api from "./api.ts";
-import { Alarms, attention, type Filter, isUnacked, matches } from "./alarms.ts";
+import { Alarms, attention, type Filter, isUnacked, matches, tallies } from "./alarms.ts";
 import { ServerClock, steadyNow } from "./clock.ts";
 import { Commands } from "./commands.ts";
 import { type Change, Follower, type Step } from "./follower.ts";
@@ -27,6 +27,7 @@ const IDLE_BEFORE_RELOAD = 30_000;
 const DELAY_FOR = 10_000;
 
 const noFilter: Filter = { group: "all", level: null, site: null };
+const isOpen = (f: Filter) => f.group === "all" && f.level === null && f.site === null;
 
 /** The form that is open below an alarm. */
 export type Form = "none" | "note" | "shelve" | "close";
@@ -50,6 +51,8 @@ export class Console {
   readonly kinds = signal<ReadonlyMap<string, Kind>>(new Map());
   readonly loaded = signal(false);
   readonly alarms = computed<readonly Alarm[]>(() => (this.version.value, this.list.all().slice()));
+  /** By site, once a second: it goes over all alarms. */
+  readonly siteTallies = computed(() => (this.now.value, this.loaded.value, tallies(this.list.all())));
   readonly counts = computed(() => (this.version.value, this.list.counts()));
 
   // Sight and time.
@@ -75,7 +78,10 @@ export class Console {
 
   // People.
   readonly filter = signal<Filter>(noFilter);
-  readonly rows = computed(() => this.alarms.value.filter((a) => matches(a, this.filter.value)));
+  readonly rows = computed(() => {
+    const filter = this.filter.value;
+    return isOpen(filter) ? this.alarms.value : this.alarms.value.filter((a) => matches(a, filter));
+  });
   readonly selected = signal<string | null>(null);
   readonly timeline = signal<readonly AlarmEvent[] | "loading" | "failed">("loading");
   /** The selected alarm as last seen: still there after it was closed. */
@@ -366,8 +372,7 @@ export class Console {
   }
 
   isFiltered(): boolean {
-    const f = this.filter.value;
-    return f.group !== "all" || f.level !== null || f.site !== null;
+    return !isOpen(this.filter.value);
   }
 
   select(id: string | null): void {

@@ -1,6 +1,6 @@
 // The tab's title and icon: all that a person sees of a page in the background.
 
-import { effect } from "@preact/signals";
+import { effect, untracked } from "@preact/signals";
 import type { Console } from "./console.ts";
 import type { Level } from "./protocol.ts";
 import { t, say } from "./i18n/index.ts";
@@ -20,17 +20,20 @@ const colours: Record<Level, string> = {
 export function showInTab(console: Console): void {
   const icon = document.querySelector<HTMLLinkElement>("link[rel=icon]")!;
   let alternate = false;
-  const title = () => titleOf(console, document.hidden && alternate);
-  effect(() => {
-    document.title = title();
-  });
-  effect(() => {
-    icon.href = iconOf(console);
-  });
+  const show = () => {
+    document.title = titleOf(console, document.hidden && alternate);
+    const drawn = iconOf(console);
+    if (icon.href !== drawn) icon.href = drawn;
+  };
+  // Once a second, because an icon is dear to draw; at once when the screen goes blind or sees again.
   setInterval(() => {
     alternate = !alternate;
-    document.title = title();
+    show();
   }, 1_000);
+  effect(() => {
+    console.sight.value;
+    untracked(show);
+  });
 }
 
 function titleOf(console: Console, newest: boolean): string {

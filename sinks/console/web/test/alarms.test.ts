@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Alarms, type Counts, type Group, inOrder, matches } from "../src/alarms.ts";
+import { Alarms, type Counts, type Group, inOrder, matches, tallies, unackedReds } from "../src/alarms.ts";
 import type { Alarm, Level } from "../src/protocol.ts";
 import { Chance, makeAlarm, randomAlarm } from "./make.ts";
 
@@ -54,4 +54,22 @@ test("every number of the strip counts what its filter lists", () => {
   alarms.load("e", 1, list);
   agree(alarms.counts(), list);
   assert.equal(list.filter((a) => matches(a, { group: "all", level: null, site: "other" })).length, 0);
+});
+
+test("a site stands as its worst alarm; what was set aside does not count", () => {
+  const found = tallies([
+    makeAlarm("a", { site: "one", level: "fault" }),
+    makeAlarm("b", { site: "one", level: "orange" }),
+    makeAlarm("c", { site: "two", level: "red", flags: ["shelved"] }),
+  ]);
+  assert.deepEqual([...found], [["one", { worst: "orange", n: 2 }]]);
+});
+
+test("the reds nobody has taken are exactly those", () => {
+  const chance = new Chance(5);
+  for (let round = 0; round < 100; round++) {
+    const alarms = Array.from({ length: 20 }, (_, i) => randomAlarm(chance, `a${i}`, i)).filter((a) => a.state !== "closed");
+    const expected = alarms.filter((a) => a.level === "red" && a.state === "active_unacked" && !a.flags.some((f) => f === "shelved" || f === "suppressed"));
+    assert.deepEqual(unackedReds(alarms.sort(inOrder)).map((a) => a.id), expected.sort(inOrder).map((a) => a.id));
+  }
 });

@@ -1,4 +1,4 @@
-import { hasFlag } from "../alarms.ts";
+import { hasFlag, unackedReds } from "../alarms.ts";
 import { useConsole } from "../context.ts";
 import { formatAge, formatNumber, formatValue } from "../format.ts";
 import { wakes } from "../horn.ts";
@@ -8,7 +8,7 @@ import { Shape } from "./Level.tsx";
 /** A red alarm nobody has taken stays across the top, whatever list or filter is below it. */
 export function Takeover() {
   const console = useConsole();
-  const reds = console.alarms.value.filter((a) => a.state === "active_unacked" && a.level === "red" && wakes(a));
+  const reds = unackedReds(console.alarms.value).filter(wakes);
   const first = reds.find((a) => hasFlag(a, "first_out")) ?? reds[0];
   if (!first) return null;
   const live = console.liveValue(first)?.value ?? null;

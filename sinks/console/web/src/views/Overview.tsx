@@ -1,7 +1,6 @@
-import { isAside, levelRank, shownLevel } from "../alarms.ts";
+import { levelRank } from "../alarms.ts";
 import { useConsole } from "../context.ts";
 import { say, t } from "../i18n/index.ts";
-import type { Alarm, Level } from "../protocol.ts";
 import { Shape } from "../parts/Level.tsx";
 
 /** What stands beside the list while no alarm is opened: the sites and the gateway itself. */
@@ -17,29 +16,9 @@ export function Overview() {
   );
 }
 
-interface Tally {
-  worst: Level;
-  n: number;
-}
-
-function tallies(alarms: readonly Alarm[]): Map<string, Tally> {
-  const found = new Map<string, Tally>();
-  for (const a of alarms) {
-    if (isAside(a)) continue;
-    const level = shownLevel(a);
-    const tally = found.get(a.site);
-    if (!tally) found.set(a.site, { worst: level, n: 1 });
-    else {
-      tally.n++;
-      if (levelRank(level) > levelRank(tally.worst)) tally.worst = level;
-    }
-  }
-  return found;
-}
-
 function Sites() {
   const console = useConsole();
-  const open = tallies(console.alarms.value);
+  const open = console.siteTallies.value;
   const rank = (id: string) => levelRank(open.get(id)?.worst ?? "normal");
   const sites = console.sites.value.slice().sort((a, b) => rank(b.id) - rank(a.id) || a.id.localeCompare(b.id));
   const chosen = console.filter.value.site;
