@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	cryptorand "crypto/rand"
+	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -122,14 +124,29 @@ func TestPeopleAndRoles(t *testing.T) {
 		}
 		return client
 	}
-	ack := func(client *http.Client) int {
+	ackWith := func(client *http.Client, key string) (status int, answer string) {
 		t.Helper()
-		resp, err := client.Post("http://"+g.http+"/api/v1/alarms/"+a.ID+"/ack", "application/json", strings.NewReader(`{}`))
+		req, err := http.NewRequest("POST", "http://"+g.http+"/api/v1/alarms/"+a.ID+"/ack", strings.NewReader(`{}`))
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp.Body.Close()
-		return resp.StatusCode
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Idempotency-Key", key)
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(body)
+	}
+	ack := func(client *http.Client) int {
+		t.Helper()
+		status, _ := ackWith(client, cryptorand.Text())
+		return status
 	}
 	if status := ack(&http.Client{}); status != http.StatusUnauthorized {
 		t.Errorf("acknowledged by nobody: %d, want 401", status)
@@ -137,8 +154,13 @@ func TestPeopleAndRoles(t *testing.T) {
 	if status := ack(login("viewer-one")); status != http.StatusForbidden {
 		t.Errorf("acknowledged by a viewer: %d, want 403", status)
 	}
-	if status := ack(login("operator-one")); status != http.StatusOK {
+	operator := login("operator-one")
+	status, first := ackWith(operator, "the-same-key")
+	if status != http.StatusOK {
 		t.Errorf("acknowledged by an operator: %d, want 200", status)
+	}
+	if status, again := ackWith(operator, "the-same-key"); status != http.StatusOK || again != first {
+		t.Errorf("the same command again: %d %s, want the first answer %s", status, again, first)
 	}
 	if status := ack(login("operator-one")); status != http.StatusConflict {
 		t.Errorf("acknowledged again: %d, want 409", status)
@@ -146,6 +168,9 @@ func TestPeopleAndRoles(t *testing.T) {
 	g.token = admin
 	if got := g.waitAlarm("acknowledged", func(b *alarms.Alarm) bool { return b.State == alarms.ActiveAcked }); got.AckedBy != "operator-one" {
 		t.Errorf("acknowledged by %q, want operator-one", got.AckedBy)
+	}
+	if n := len(g.events()); n != 2 {
+		t.Errorf("%d events in the alarm log, want raised and acked", n)
 	}
 }
 

@@ -256,6 +256,9 @@ func (j *judge) cause() alarms.Cause { return alarms.Cause{Position: j.position,
 // it: if another gateway ever wrote there, this one must stop judging.
 func (j *judge) record(ctx context.Context, events []alarms.Event) error {
 	for i := range events {
+		if events[i].Seq != 0 {
+			continue // the first answer to a command that came again
+		}
 		seq, err := appendEvent(ctx, j.Alarms, &events[i])
 		if err != nil {
 			return fmt.Errorf("append %s of alarm %s: %w", events[i].Type, events[i].Alarm.ID, err)

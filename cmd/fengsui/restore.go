@@ -155,7 +155,7 @@ func (j *judge) endQuiet(ctx context.Context) error {
 	if j.partial {
 		// What stands may rest on messages that are no longer in the log, and doubt
 		// never silences: only what is known to be worse is recorded.
-		return j.record(ctx, j.Book.Apply(j.changes, j.cause()))
+		return j.record(ctx, j.Book.Complete(j.changes, j.cause()))
 	}
 	return j.record(ctx, j.Book.Reconcile(j.changes, j.cause()))
 }

@@ -85,15 +85,24 @@ func (b *Book) Apply(changes []rules.Change, at Cause) []Event {
 	return out
 }
 
+// Complete takes levels as they are now, wherever they were reached, and ends
+// nothing that is on record.
+func (b *Book) Complete(levels []rules.Change, at Cause) []Event {
+	var out []Event
+	b.turnTo(at.Position)
+	for i := range levels {
+		out = b.take(&levels[i], at, out)
+	}
+	return out
+}
+
 // Reconcile takes every level that is not Normal: what else is on record has
 // ended.
 func (b *Book) Reconcile(levels []rules.Change, at Cause) []Event {
-	var out []Event
-	b.turnTo(at.Position)
+	out := b.Complete(levels, at)
 	lasting := make(map[point]bool, len(levels))
 	for i := range levels {
 		lasting[pointOf(&levels[i])] = true
-		out = b.take(&levels[i], at, out)
 	}
 	for _, a := range b.Alarms() {
 		if r := b.open[a.ID]; r.lasts() && !lasting[r.point] {

@@ -74,7 +74,7 @@ type People struct {
 	o        PeopleOptions
 	throttle *throttle
 	hashing  chan struct{} // bcrypt is slow on purpose; only so many at a time
-	nobody   []byte        // a hash to compare with when the name is unknown
+	nobody   func() []byte // a hash to compare with when the name is unknown
 
 	writing sync.Mutex // one change at a time
 	mu      sync.RWMutex
@@ -131,18 +131,24 @@ func OpenPeople(ctx context.Context, o PeopleOptions) (*People, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	nobody, err := bcrypt.GenerateFromPassword([]byte(rand.Text()), o.Cost)
-	if err != nil {
-		return nil, fmt.Errorf("people: %w", err)
-	}
 	p := &People{
-		o: o, throttle: newThrottle(o.Now), hashing: make(chan struct{}, 2), nobody: nobody,
+		o: o, throttle: newThrottle(o.Now), hashing: make(chan struct{}, 2), nobody: sync.OnceValue(func() []byte { return nobodysHash(o.Cost) }),
 		persons: map[string]*person{}, tokens: map[string]string{}, session: map[string]*session{},
 	}
 	if err := p.load(ctx); err != nil {
 		return nil, err
 	}
 	return p, p.ensureAdmin(ctx)
+}
+
+// nobodysHash costs as much to compare with as anybody's. It is made when it is
+// first needed: that takes as long as a login, and a gateway starts without one.
+func nobodysHash(cost int) []byte {
+	hash, err := bcrypt.GenerateFromPassword([]byte(rand.Text()), cost)
+	if err != nil {
+		panic(err) // of a cost or a length that is fixed in this package
+	}
+	return hash
 }
 
 func (p *People) load(ctx context.Context) error {
@@ -308,7 +314,7 @@ func (p *People) password(ctx context.Context, address, name, password string) (
 	if wait > 0 {
 		return Identity{}, tooManyTries(wait)
 	}
-	hash, known := p.nobody, false
+	hash, known := p.nobody(), false
 	var who Identity
 	p.mu.RLock()
 	if one := p.persons[name]; one != nil && one.Password != "" {
