@@ -18,6 +18,11 @@ var ErrClosed = errors.New("the intake is closed")
 // received but could not be put on disk.
 const RefusedLogFailed = "log_failed"
 
+// LargestPayload bounds what sources may be told to take: an entry of the log,
+// which holds at least one message, may not be longer than 8 MB even where
+// nothing in it can be compressed.
+const LargestPayload = 4 << 20
+
 // Appender is the input log.
 type Appender interface {
 	// Append returns when data is on disk, as one entry holding count messages.

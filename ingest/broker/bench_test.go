@@ -27,20 +27,26 @@ type devNull struct{}
 func (devNull) Append(context.Context, []byte, int) (journal.Mark, error) { return journal.Mark{}, nil }
 
 // BenchmarkIntake measures the CPU time of the broker's process for a message,
-// with the publisher in another process and a log that costs nothing.
+// with the publisher in another process, and a log that costs nothing or the
+// real one, which syncs before each acknowledgement.
 func BenchmarkIntake(b *testing.B) {
 	for _, c := range []struct {
+		log         string
 		qos         byte
 		connections int
-	}{{0, 1}, {1, 1}, {1, 20}, {1, 500}} {
-		b.Run(fmt.Sprintf("qos=%d/connections=%d", c.qos, c.connections), func(b *testing.B) {
-			r := ingest.NewReceiver(ingest.ReceiverOptions{Log: devNull{}})
+		window      int // messages a client sends before it waits for an acknowledgement
+	}{
+		{"none", 0, 1, 10_000}, {"none", 1, 1, 10_000}, {"none", 1, 20, 10_000}, {"none", 1, 500, 10_000}, {"none", 1, 1000, 1},
+		{"disk", 0, 1, 10_000}, {"disk", 1, 1, 10_000}, {"disk", 1, 20, 10_000}, {"disk", 1, 500, 10_000}, {"disk", 1, 1000, 1},
+	} {
+		b.Run(fmt.Sprintf("log=%s/qos=%d/connections=%d/window=%d", c.log, c.qos, c.connections, c.window), func(b *testing.B) {
+			r := ingest.NewReceiver(ingest.ReceiverOptions{Log: benchLog(b, c.log)})
 			address, stop := serveForBenchmark(b, r)
 			defer stop()
 			each := max(b.N/c.connections, 1)
 			publisher := exec.Command(os.Args[0])
 			publisher.Env = append(os.Environ(), "FENGSUI_BENCH_PUBLISH_TO="+address,
-				"QOS="+strconv.Itoa(int(c.qos)), "CONNECTIONS="+strconv.Itoa(c.connections), "EACH="+strconv.Itoa(each))
+				"QOS="+strconv.Itoa(int(c.qos)), "CONNECTIONS="+strconv.Itoa(c.connections), "EACH="+strconv.Itoa(each), "WINDOW="+strconv.Itoa(c.window))
 			publisher.Stderr = os.Stderr
 			before := cpu()
 			b.ReportAllocs()
@@ -56,6 +62,22 @@ func BenchmarkIntake(b *testing.B) {
 			b.ReportMetric(float64(each*c.connections)/b.Elapsed().Seconds(), "msg/s")
 		})
 	}
+}
+
+func benchLog(b *testing.B, kind string) ingest.Appender {
+	if kind == "none" {
+		return devNull{}
+	}
+	store, err := journal.Open(b.Context(), journal.Options{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = store.Close() })
+	log, err := store.Log(b.Context(), journal.LogOptions{Name: "input"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return log
 }
 
 func serveForBenchmark(b *testing.B, r *ingest.Receiver) (address string, stop func()) {
@@ -85,7 +107,7 @@ func publishForBenchmark(address string) int {
 	failed := make(chan error, connections)
 	for i := range connections {
 		wg.Go(func() {
-			if err := publishMany(address, fmt.Sprint("bench-", i), qos, each); err != nil {
+			if err := publishMany(address, fmt.Sprint("bench-", i), qos, publishing{each, number("WINDOW")}); err != nil {
 				failed <- err
 			}
 		})
@@ -99,8 +121,11 @@ func publishForBenchmark(address string) int {
 	return 0
 }
 
-// publishMany publishes with at most 10,000 messages unacknowledged.
-func publishMany(address, client string, qos byte, n int) error {
+// publishing says how many messages to send, and how many before waiting.
+type publishing struct{ n, window int }
+
+func publishMany(address, client string, qos byte, p publishing) error {
+	n := p.n
 	c, err := net.Dial("tcp", address)
 	if err != nil {
 		return err
@@ -113,7 +138,7 @@ func publishMany(address, client string, qos byte, n int) error {
 	if _, err := io.CopyN(io.Discard, in, 4); err != nil {
 		return err
 	}
-	window := make(chan struct{}, 10000)
+	window := make(chan struct{}, p.window)
 	acked := make(chan error, 1)
 	go func() {
 		ack := make([]byte, 4)

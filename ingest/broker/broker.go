@@ -28,7 +28,8 @@ type Options struct {
 	Receiver   *ingest.Receiver
 	Authorizer Authorizer
 
-	// MaxPayload is the largest payload taken, in bytes. Default 1 MiB.
+	// MaxPayload is the largest payload taken, in bytes. Default 1 MiB, at most
+	// ingest.LargestPayload.
 	MaxPayload int
 
 	// MaxClients is how many clients may be connected. Default 20,000.
@@ -76,14 +77,19 @@ type Broker struct {
 	paused   atomic.Pointer[pause]
 
 	mu       sync.Mutex
-	clients  map[string]*session   // by client id, connected ones
-	sessions map[*session]struct{} // all connections, also those not yet through CONNECT
+	clients  map[string]*session      // by client id, connected ones
+	turns    map[string]chan struct{} // by client id, those about to be; closed when they are
+	sessions map[*session]struct{}    // all connections, also those not yet through CONNECT
+	drops    int                      // how often Disconnect was called
 	closing  bool
 }
 
 // Listen binds the broker's address. Run serves it and closes it.
 func Listen(o Options) (*Broker, error) {
 	o.fill()
+	if o.MaxPayload > ingest.LargestPayload {
+		return nil, fmt.Errorf("the largest payload is %d bytes: want at most %d", o.MaxPayload, ingest.LargestPayload)
+	}
 	l, err := net.Listen("tcp", o.Listen)
 	if err != nil {
 		return nil, listenError(o.Listen, err)
@@ -95,6 +101,7 @@ func Listen(o Options) (*Broker, error) {
 		o:        o,
 		listener: l,
 		clients:  make(map[string]*session),
+		turns:    make(map[string]chan struct{}),
 		sessions: make(map[*session]struct{}),
 	}
 	b.server, err = newServer(b)
@@ -241,18 +248,42 @@ func (b *Broker) Connected() int {
 }
 
 // Disconnect drops the clients that connected with a credential, because it was
-// revoked or changed, and returns how many there were.
+// revoked or changed, and returns how many there were. Clients that are being
+// let in at the moment are asked again who they are.
 func (b *Broker) Disconnect(name, reason string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.drops++
 	n := 0
-	for _, s := range b.clients {
-		if s.identity.Name() == name {
+	for s := range b.sessions {
+		if s.identity != nil && s.identity.Name() == name {
 			s.Interrupt(&ending{code: codeAdministrative, words: reason})
 			n++
 		}
 	}
 	return n
+}
+
+// identify asks who a client is, again if credentials were revoked meanwhile.
+func (b *Broker) identify(s *session, l Login) error {
+	for {
+		b.mu.Lock()
+		drops := b.drops
+		b.mu.Unlock()
+		identity, err := b.o.Authorizer.Connect(l)
+		if err != nil {
+			return err
+		}
+		b.mu.Lock()
+		current := drops == b.drops
+		if current {
+			s.identity = identity
+		}
+		b.mu.Unlock()
+		if current {
+			return nil
+		}
+	}
 }
 
 // pause is a closed door: why, and a channel that is closed when it opens.

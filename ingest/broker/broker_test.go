@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -114,10 +116,7 @@ func TestFailedAppendDropsTheConnectionUnacknowledged(t *testing.T) {
 
 func TestClientThatReadsNothingDelaysNobody(t *testing.T) {
 	g := start(t, broker.Options{AckTimeout: 2 * time.Second})
-	deaf := connect(t, g.address(), hello{client: "deaf"})
-	if err := deaf.Conn.(*net.TCPConn).SetReadBuffer(1); err != nil {
-		t.Fatal(err)
-	}
+	deaf := connect(t, g.address(), hello{client: "deaf", will: "offline", willTopic: "status"})
 	flood := make(chan struct{})
 	go func() {
 		defer close(flood)
@@ -135,11 +134,14 @@ func TestClientThatReadsNothingDelaysNobody(t *testing.T) {
 		other.expect(0x40, 2, byte(id>>8), byte(id))
 		select {
 		case <-flood:
-			g.log.await(t, "the disconnect of the deaf client", func(ms []ingest.Message) bool {
-				return slices.ContainsFunc(ms, func(m ingest.Message) bool {
-					return m.Kind == ingest.Disconnect && m.Client == "deaf" && strings.Contains(m.Topic, "has not read for 2s")
-				})
+			ms := g.log.await(t, "the will of the deaf client", func(ms []ingest.Message) bool {
+				return slices.ContainsFunc(ms, func(m ingest.Message) bool { return line(m) == "will deaf status offline" })
 			})
+			for _, m := range ms {
+				if m.Kind == ingest.Disconnect && !strings.HasPrefix(m.Topic, "the other side has not read for 2s what it was sent") {
+					t.Errorf("the log holds %q", line(m))
+				}
+			}
 			return
 		default:
 		}
@@ -215,9 +217,9 @@ func TestTooBigIsRefusedWithTheReason(t *testing.T) {
 }
 
 func TestLargePayloadWithinTheLimitIsKept(t *testing.T) {
-	g := start(t, broker.Options{MaxPayload: 10 << 20})
+	g := start(t, broker.Options{MaxPayload: ingest.LargestPayload})
 	d := connect(t, g.address(), hello{client: "d"})
-	big := strings.Repeat("x", 10<<20)
+	big := strings.Repeat("x", ingest.LargestPayload)
 	d.send(d.publish("t", 1, 1, big), d.publish("t", 1, 2, "small"))
 	d.expect(0x40, 2, 0, 1)
 	d.expect(0x40, 2, 0, 2)
@@ -307,9 +309,10 @@ func TestTakenOverConnectionEndsBeforeTheNextBegins(t *testing.T) {
 	g := start(t, broker.Options{})
 	h := hello{client: "d", will: "offline", willTopic: "status"}
 	first := connect(t, g.address(), h)
+	first.ping() // is answered when the connect is journaled
 	second := connect(t, g.address(), h)
-	first.expectEnd(0)
 	second.ping()
+	first.expectEnd(0)
 	third := connect(t, g.address(), h)
 	third.goodbye()
 	g.stop()
@@ -322,6 +325,46 @@ func TestTakenOverConnectionEndsBeforeTheNextBegins(t *testing.T) {
 	}
 	if got := lines(g.log.all()); !slices.Equal(got, want) {
 		t.Errorf("the log holds %q, want %q", got, want)
+	}
+}
+
+// Of many connections with one client id, the one that came last stays, and the
+// log tells one after the other.
+func TestOneOfManyConnectionsStays(t *testing.T) {
+	g := start(t, broker.Options{})
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			c, err := net.Dial("tcp", g.address())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			_, _ = c.Write(hello{client: "d", version: 4}.packet())
+			_, _ = io.ReadFull(c, make([]byte, 4)) // it may be thrown out before
+		})
+	}
+	wg.Wait()
+	last := connect(t, g.address(), hello{client: "d"})
+	last.ping()
+	if n := g.Connected(); n != 1 {
+		t.Errorf("%d connected, want 1", n)
+	}
+	last.goodbye()
+	g.stop()
+	connected := false
+	for _, m := range g.log.all() {
+		switch m.Kind {
+		case ingest.Connect, ingest.Disconnect:
+			if connected == (m.Kind == ingest.Connect) {
+				t.Fatalf("the log holds %q", lines(g.log.all()))
+			}
+			connected = !connected
+		}
+	}
+	if len(g.Refusals()) != 0 {
+		t.Errorf("remembered as refused: %+v", g.Refusals())
 	}
 }
 
@@ -525,6 +568,40 @@ func TestPacketThatTripsTheServerEndsOnlyItsConnection(t *testing.T) {
 	g.log.await(t, "the disconnect", func(ms []ingest.Message) bool {
 		return slices.ContainsFunc(ms, func(m ingest.Message) bool { return m.Kind == ingest.Disconnect && m.Client == "bad" })
 	})
+}
+
+// A credential that is revoked while its client is being let in lets nobody in.
+func TestRevokedWhileConnecting(t *testing.T) {
+	asked := make(chan chan error)
+	g := start(t, broker.Options{Authorizer: asker{asked}})
+	d := dial(t, g.address(), hello{client: "d", user: "s1", password: "secret"})
+	first := <-asked
+	if n := g.Disconnect("s1", "revoked"); n != 0 {
+		t.Errorf("%d dropped, want none yet", n)
+	}
+	first <- nil // what the first answer was, before it was revoked
+	again := <-asked
+	again <- errors.New("revoked")
+	d.expect(0x20, 2, 0, 5)
+	d.expectEnd(0)
+
+	d = dial(t, g.address(), hello{client: "d", user: "s1", password: "secret"})
+	answer := <-asked
+	answer <- nil
+	d.expect(0x20, 2, 0, 0)
+	if n := g.Disconnect("s1", "revoked"); n != 1 {
+		t.Errorf("%d dropped, want 1", n)
+	}
+	d.expectEnd(0)
+}
+
+// asker is an Authorizer that asks the test.
+type asker struct{ asked chan chan error }
+
+func (a asker) Connect(l broker.Login) (broker.Identity, error) {
+	answer := make(chan error)
+	a.asked <- answer
+	return owner(l.User), <-answer
 }
 
 func TestPortInUseSaysWhatToDo(t *testing.T) {

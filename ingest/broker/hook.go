@@ -16,7 +16,7 @@ func (*hook) ID() string { return "fengsui" }
 
 func (*hook) Provides(what byte) bool {
 	switch what {
-	case server.OnConnect, server.OnConnectAuthenticate, server.OnSessionEstablished,
+	case server.OnConnect, server.OnConnectAuthenticate, server.OnSessionEstablish, server.OnSessionEstablished,
 		server.OnPacketEncode, server.OnACLCheck, server.OnClientExpired:
 		return true
 	}
@@ -43,7 +43,7 @@ func (h *hook) OnConnect(cl *server.Client, pk packets.Packet) error {
 
 func (h *hook) OnConnectAuthenticate(cl *server.Client, pk packets.Packet) bool {
 	s := sessionOf(cl)
-	identity, err := h.broker.o.Authorizer.Connect(Login{
+	err := h.broker.identify(s, Login{
 		Client:   cl.ID,
 		User:     string(pk.Connect.Username),
 		Password: pk.Connect.Password,
@@ -52,10 +52,14 @@ func (h *hook) OnConnectAuthenticate(cl *server.Client, pk packets.Packet) bool 
 	if err != nil {
 		s.refused = true
 		h.broker.refusals.add(s.refusal("", err.Error()))
-		return false
 	}
-	s.identity = identity
-	return true
+	return err == nil
+}
+
+// OnSessionEstablish is called before the server ends the client's connection
+// before, OnSessionEstablished after the CONNACK.
+func (h *hook) OnSessionEstablish(cl *server.Client, _ packets.Packet) {
+	h.broker.takeTurn(sessionOf(cl))
 }
 
 func (h *hook) OnSessionEstablished(cl *server.Client, _ packets.Packet) {

@@ -23,11 +23,12 @@ type session struct {
 	*wire.Conn
 	broker   *Broker
 	client   *server.Client // set by CONNECT
-	identity Identity       // set once the client may connect
+	identity Identity       // set, under Broker.mu, once the client may connect
 	will     *will
 	message  ingest.Message    // reused for each publish
 	topics   map[string]string // its usual ones
 	refused  bool              // it was told at CONNECT that it may not
+	turn     func()            // gives up its turn to connect; nil if it has none
 	ended    chan struct{}     // closed when all about it is journaled
 
 	established bool // guarded by Broker.mu: the client was let in
@@ -69,6 +70,7 @@ func (b *Broker) serve(c net.Conn) {
 	late := time.AfterFunc(b.o.ConnectTimeout, func() { b.dropUnlessEstablished(s) })
 	defer late.Stop()
 	err := s.attach()
+	s.passTurn()
 	s.Wait()
 	b.leave(s, s.reason(err))
 }
@@ -103,10 +105,42 @@ func (b *Broker) dropUnlessEstablished(s *session) {
 	}
 }
 
+// takeTurn waits until no other connection is connecting with the same client
+// id. The server below lets two at once both in, and loses sight of one.
+func (b *Broker) takeTurn(s *session) {
+	id := s.client.ID
+	for {
+		b.mu.Lock()
+		other := b.turns[id]
+		if other == nil {
+			mine := make(chan struct{})
+			b.turns[id] = mine
+			s.turn = func() {
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				delete(b.turns, id)
+				close(mine)
+			}
+			b.mu.Unlock()
+			return
+		}
+		b.mu.Unlock()
+		<-other
+	}
+}
+
+func (s *session) passTurn() {
+	if s.turn != nil {
+		s.turn()
+		s.turn = nil
+	}
+}
+
 // enter is called when a client has been let in: after its CONNACK, before its
 // first packet is read. In the log the end of its connection before stands
 // before the beginning of this one.
 func (b *Broker) enter(s *session) {
+	defer s.passTurn()
 	id := s.client.ID
 	b.mu.Lock()
 	before := b.clients[id]

@@ -54,7 +54,7 @@ type Options struct {
 
 	// MaxPayload is the largest payload taken, in bytes. A larger message is
 	// counted as refused and acknowledged, or the broker would deliver it for
-	// ever. Default 1 MiB.
+	// ever. Default 1 MiB, at most ingest.LargestPayload.
 	MaxPayload int
 
 	// MaxWait is how long a message may wait for the disk before the connection
@@ -181,6 +181,9 @@ func (o *Options) validateRest() error {
 	}
 	if o.PasswordFile != "" && o.Username == "" {
 		errs = append(errs, errors.New("username is missing: MQTT sends no password without it"))
+	}
+	if o.MaxPayload > ingest.LargestPayload {
+		errs = append(errs, fmt.Errorf("max_payload %d: want at most %d", o.MaxPayload, ingest.LargestPayload))
 	}
 	if o.Receiver == nil {
 		errs = append(errs, errors.New("there is no receiver to submit to"))

@@ -253,6 +253,7 @@ func TestOptionsSayWhatIsWrong(t *testing.T) {
 		{func(o *mqtt.Options) { o.Topics[0].Filter = "$share/g/v1" }, "under share instead"},
 		{func(o *mqtt.Options) { o.Share = "a/b" }, "has no /"},
 		{func(o *mqtt.Options) { o.PasswordFile = "f" }, "username is missing"},
+		{func(o *mqtt.Options) { o.MaxPayload = 5 << 20 }, "want at most 4194304"},
 		{func(o *mqtt.Options) { o.Receiver = nil }, "no receiver"},
 	} {
 		o := good

@@ -92,7 +92,8 @@ type Conn struct {
 	refreshed   time.Time
 	interrupted bool
 
-	cause atomic.Pointer[error] // why we ended the connection; nil while we did not
+	cause  atomic.Pointer[error] // why we ended the connection; nil while we did not
+	broken atomic.Pointer[error] // what a write found wrong with the connection
 }
 
 // NewConn wraps a connection.
@@ -119,7 +120,8 @@ func (c *Conn) SetVersion(v byte) { c.version = v }
 // Version returns what SetVersion set.
 func (c *Conn) Version() byte { return c.version }
 
-// Cause returns why we ended the connection; nil if we did not.
+// Cause returns why we ended the connection; nil if we did not, but the other
+// side or the network.
 func (c *Conn) Cause() error {
 	if p := c.cause.Load(); p != nil {
 		return *p
@@ -217,8 +219,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = fmt.Errorf("the other side has not read for %v what it was sent: %w", c.o.WriteTimeout, err)
 	}
-	if err != nil {
-		c.Kill(err)
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		c.broken.CompareAndSwap(nil, &err)
+		_ = c.Close()
 	}
 	return n, err
 }
@@ -467,6 +470,9 @@ func (c *Conn) leave(err error) error {
 		err = cause
 	}
 	if gone, ok := err.(lost); ok {
+		if broken := c.broken.Load(); broken != nil {
+			return *broken
+		}
 		return gone.error
 	}
 	c.cause.CompareAndSwap(nil, &err)

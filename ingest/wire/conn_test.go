@@ -282,6 +282,9 @@ func TestWhoDoesNotReadIsDropped(t *testing.T) {
 		if err := <-ended; err == nil || !strings.Contains(err.Error(), "has not read for 5s") {
 			t.Errorf("ended with %v", err)
 		}
+		if c.Cause() != nil {
+			t.Errorf("cause %v, want none: the other side is lost, not sent away", c.Cause())
+		}
 		if took := time.Since(began); took != 5*time.Second {
 			t.Errorf("dropped after %v, want 5s", took)
 		}
