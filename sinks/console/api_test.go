@@ -212,7 +212,7 @@ func TestAlarmPages(t *testing.T) {
 			h.present.apply(&alarms.Alarm{
 				ID: fmt.Sprint("a", i), Seq: h.seq + 1, Level: rules.Level(draw.IntN(6)), RaisedTime: alarms.Time(draw.IntN(5)),
 				Site: fmt.Sprint("s", draw.IntN(2)), State: []alarms.State{alarms.ActiveAcked, alarms.Closed}[draw.IntN(2)],
-			})
+			}, nil)
 			h.seq++
 		}
 		for i := range draw.IntN(60) {
@@ -639,7 +639,7 @@ func FuzzQueries(f *testing.F) {
 	f.Add(url.Values{"after": {pageMark(&alarms.Alarm{ID: "a b", Level: rules.Red, RaisedTime: 5})}}.Encode())
 	f.Add("limit=-1&level=%ff;")
 	h := NewHub(HubOptions{Alarms: newMemoryLog("e")})
-	h.present.apply(&alarms.Alarm{ID: "a", Seq: 1, State: alarms.ActiveAcked})
+	h.present.apply(&alarms.Alarm{ID: "a", Seq: 1, State: alarms.ActiveAcked}, nil)
 	all := slices.Collect(newDirectory(f, 3).registry.Devices())
 	f.Fuzz(func(t *testing.T, raw string) {
 		r := httptest.NewRequest("GET", "/", nil)

@@ -67,8 +67,8 @@ type span struct {
 // unreadable is the type of an event of which only the number is known.
 const unreadable alarms.EventType = "unreadable"
 
-// shown is an event as the stream shows it: what the log holds for the outside,
-// with the alarm encoded already, or null where the event is not about one.
+// shown is an event as the stream shows it, but for its alarm, which is encoded
+// once for the frame and for the present.
 type shown struct {
 	Seq   uint64           `json:"seq"`
 	ID    string           `json:"id"`
@@ -77,22 +77,28 @@ type shown struct {
 	By    string           `json:"by,omitempty"`
 	Note  string           `json:"note,omitempty"`
 	Input uint64           `json:"input"`
-	Alarm json.RawMessage  `json:"alarm"`
 }
 
-// eventFrame reads a record of the alarm log. A record that cannot be read still
-// gives a frame, so that the sequence of the stream has no hole.
-func eventFrame(r journal.Record) (*frame, *alarms.Event, error) {
+// happening is an event of the log, ready to be published.
+type happening struct {
+	*frame
+	event     alarms.Event
+	alarmJSON json.RawMessage // null where the event is not about one
+}
+
+// readEvent reads a record of the alarm log. One that cannot be read still gives
+// a frame beside the error, so that the sequence of the stream has no hole.
+func readEvent(r journal.Record) (happening, error) {
 	e, err := decodeEvent(r)
 	if err != nil {
 		e = alarms.Event{Seq: r.Seq, Type: unreadable, Time: alarms.Time(r.Time.UnixMilli())}
 	}
-	f, encodeErr := encodeEvent(&e)
+	h, encodeErr := encodeEvent(e)
 	if encodeErr != nil {
-		return nil, nil, errors.Join(err, encodeErr)
+		return h, errors.Join(err, encodeErr)
 	}
-	f.at = r.Time
-	return f, &e, err
+	h.at = r.Time
+	return h, err
 }
 
 func decodeEvent(r journal.Record) (alarms.Event, error) {
@@ -107,20 +113,21 @@ func decodeEvent(r journal.Record) (alarms.Event, error) {
 	return e, nil
 }
 
-func encodeEvent(e *alarms.Event) (*frame, error) {
-	text, err := json.Marshal(map[string]shown{"e": showEvent(e)})
-	if err != nil {
-		return nil, fmt.Errorf("encode event %d: %w", e.Seq, err)
-	}
-	return &frame{seq: e.Seq, alarm: e.Alarm.ID, text: text}, nil
-}
-
-func showEvent(e *alarms.Event) shown {
-	s := shown{e.Seq, e.ID, e.Type, e.Time, e.By, e.Note, e.Input, json.RawMessage("null")}
+func encodeEvent(e alarms.Event) (happening, error) {
+	h := happening{event: e, alarmJSON: json.RawMessage("null")}
 	if e.Alarm.ID != "" {
-		s.Alarm = encodeAlarm(&e.Alarm)
+		h.alarmJSON = encodeAlarm(&e.Alarm)
 	}
-	return s
+	head, err := json.Marshal(shown{e.Seq, e.ID, e.Type, e.Time, e.By, e.Note, e.Input})
+	if err != nil {
+		return h, fmt.Errorf("encode event %d: %w", e.Seq, err)
+	}
+	text := make([]byte, 0, len(head)+len(h.alarmJSON)+16)
+	text = append(append(text, `{"e":`...), head[:len(head)-1]...)
+	text = append(append(text, `,"alarm":`...), h.alarmJSON...)
+	text = append(text, "}}"...)
+	h.frame = &frame{seq: e.Seq, alarm: e.Alarm.ID, text: text}
+	return h, nil
 }
 
 // encodeAlarm never fails: an alarm holds nothing JSON cannot say except numbers

@@ -122,15 +122,15 @@ func TestGoldenEventFrame(t *testing.T) {
 			if err := json.Unmarshal(golden(t, name), &in); err != nil {
 				t.Fatal(err)
 			}
-			f, err := encodeEvent(&in.E)
+			f, err := encodeEvent(in.E)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if want, got := loose(t, golden(t, name)), loose(t, f.text); !reflect.DeepEqual(want, got) {
 				t.Errorf("frame is %s", f.text)
 			}
-			if !json.Valid(f.event()) || !bytes.HasPrefix(f.event(), []byte(`{"seq":`)) {
-				t.Errorf("event is %s", f.event())
+			if !json.Valid(f.frame.event()) || !bytes.HasPrefix(f.frame.event(), []byte(`{"seq":`)) {
+				t.Errorf("event is %s", f.frame.event())
 			}
 		})
 	}
@@ -146,7 +146,7 @@ func TestGoldenSnapshot(t *testing.T) {
 	}
 	p := newPresent(10)
 	for i := range in.Snapshot.Alarms {
-		p.apply(&in.Snapshot.Alarms[i])
+		p.apply(&in.Snapshot.Alarms[i], encodeAlarm(&in.Snapshot.Alarms[i]))
 	}
 	frames, err := encodeParts(place{epoch: "k3f9", seq: 4751}, p.worstFirst())
 	if err != nil {

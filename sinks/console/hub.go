@@ -18,7 +18,7 @@ import (
 type AlarmLog interface {
 	// Read calls fn with every record from position from on and follows the head.
 	Read(ctx context.Context, from uint64, fn func(journal.Record) error) error
-	// Latest calls fn with the last record of every key.
+	// Latest calls fn with the last record of every key as of one moment.
 	Latest(ctx context.Context, fn func(journal.Record) error) error
 	At(ctx context.Context, seq uint64) (journal.Record, error)
 	Last() journal.Mark
@@ -246,20 +246,19 @@ func (h *Hub) skip(last uint64) error {
 		return fmt.Errorf("events %d to %d of the alarm log are lost", from, last)
 	}
 	for seq := from; seq <= last; seq++ {
-		lost := alarms.Event{Seq: seq, Type: unreadable, Time: alarms.Time(h.o.Now().UnixMilli())}
-		f, err := encodeEvent(&lost)
+		lost, err := encodeEvent(alarms.Event{Seq: seq, Type: unreadable, Time: alarms.Time(h.o.Now().UnixMilli())})
 		if err != nil {
 			return err
 		}
-		if err := h.publish(f, &lost); err != nil {
+		if err := h.publish(lost); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// load builds the present from the last event of every alarm. Events that were
-// appended meanwhile are read once more, which changes nothing.
+// load builds the present from the last event of every alarm. It stands at the
+// newest of them, or, should that be unreadable, at the end of the log before.
 func (h *Hub) load(ctx context.Context) error {
 	epoch, last := h.o.Alarms.Epoch(), h.o.Alarms.Last().Seq
 	h.mu.RLock()
@@ -270,12 +269,13 @@ func (h *Hub) load(ctx context.Context) error {
 	}
 	p := newPresent(h.o.ClosedKept)
 	err := h.o.Alarms.Latest(ctx, func(r journal.Record) error {
+		last = max(last, r.Seq)
 		e, err := decodeEvent(r)
 		if err != nil {
 			h.o.Logger.Error("an alarm on record cannot be read", "seq", r.Seq, "key", r.Subject, "error", err)
 			return nil
 		}
-		p.apply(&e.Alarm)
+		p.apply(&e.Alarm, encodeAlarm(&e.Alarm))
 		return nil
 	})
 	if errors.Is(err, journal.ErrCorrupt) {
@@ -327,29 +327,29 @@ func (h *Hub) take(r journal.Record) error {
 	if h.another() {
 		return errAnother
 	}
-	f, e, err := eventFrame(r)
+	e, err := readEvent(r)
 	if err != nil {
-		if f == nil {
+		if e.frame == nil {
 			return err
 		}
 		h.o.Logger.Error("an event cannot be read, only its number is passed on", "seq", r.Seq, "error", err)
 	}
-	if err := h.publish(f, e); err != nil {
+	if err := h.publish(e); err != nil {
 		return err
 	}
 	h.o.OnPublished(h.o.Now().Sub(r.Time))
 	return nil
 }
 
-func (h *Hub) publish(f *frame, e *alarms.Event) error {
+func (h *Hub) publish(e happening) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if f.seq != h.seq+1 {
-		return fmt.Errorf("alarm log: entry %d came after %d", f.seq, h.seq)
+	if e.seq != h.seq+1 {
+		return fmt.Errorf("alarm log: entry %d came after %d", e.seq, h.seq)
 	}
-	h.present.apply(&e.Alarm)
-	h.ring.push(f)
-	h.seq = f.seq
+	h.present.apply(&e.event.Alarm, e.alarmJSON)
+	h.ring.push(e.frame)
+	h.seq = e.seq
 	h.stats.Events++
 	h.nudgeAll()
 	return nil
@@ -506,11 +506,11 @@ func (h *Hub) replay(ctx context.Context, at place, limit int) ([]*frame, error)
 		if r.Seq != at.seq+1+uint64(len(frames)) {
 			return errAnew
 		}
-		f, _, err := eventFrame(r)
-		if f == nil {
+		e, err := readEvent(r)
+		if e.frame == nil {
 			return err
 		}
-		if frames = append(frames, f); len(frames) == limit {
+		if frames = append(frames, e.frame); len(frames) == limit {
 			return enough
 		}
 		return nil
@@ -577,6 +577,11 @@ func encodeParts(at place, list []*standing) ([]*frame, error) {
 	for part := 1; part <= parts; part++ {
 		n := min(partAlarms, len(list))
 		var text bytes.Buffer
+		size := 100
+		for _, s := range list[:n] {
+			size += len(s.json) + 1
+		}
+		text.Grow(size)
 		fmt.Fprintf(&text, `{"snapshot":{"epoch":%s,"seq":%d,"part":%d,"parts":%d,"alarms":[`, epoch, at.seq, part, parts)
 		for i, s := range list[:n] {
 			if i > 0 {

@@ -43,14 +43,12 @@ func newPresent(keep int) *present {
 	return &present{open: map[string]*standing{}, closed: map[string]*standing{}, keep: keep}
 }
 
-// apply takes the state of an alarm after an event; one that is older than what
-// is known changes nothing.
-func (p *present) apply(a *alarms.Alarm) {
-	old := p.find(a.ID)
-	if a.ID == "" || old != nil && old.Seq >= a.Seq {
-		return
+// apply takes the state of an alarm after an event, and its JSON.
+func (p *present) apply(a *alarms.Alarm, text json.RawMessage) {
+	if a.ID == "" {
+		return // not about an alarm
 	}
-	s := &standing{Alarm: *a, json: encodeAlarm(a)}
+	s := &standing{Alarm: *a, json: text}
 	wasOpen := p.open[a.ID]
 	if wasOpen != nil {
 		p.counts.add(&wasOpen.Alarm, -1)

@@ -92,8 +92,8 @@ func (h *Hub) search(ctx context.Context, a *standing, from uint64) ([]json.RawM
 	look := func(r journal.Record) error {
 		from = r.Seq + 1
 		if bytes.Contains(r.Data, id) {
-			if f, e, err := eventFrame(r); err == nil && e.Alarm.ID == a.ID {
-				events = append(events, f.event())
+			if e, err := readEvent(r); err == nil && e.frame.alarm == a.ID {
+				events = append(events, e.frame.event())
 			}
 		}
 		if r.Seq >= a.Seq {
