@@ -162,7 +162,8 @@ func (b *Broker) Addr() net.Addr { return b.listener.Addr() }
 func (b *Broker) Run(ctx context.Context) error {
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
-	if err := b.server.Serve(); err != nil { // has no listener: ours accept
+	if err := b.server.Serve(); err != nil { // it has no listeners: we accept
+		_ = b.listener.Close() // the first error is the one to tell
 		return fmt.Errorf("start the MQTT server: %w", err)
 	}
 	b.report(&ingest.Message{Kind: ingest.SourceUp, Source: Source})

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -190,6 +191,22 @@ func TestTopicsThatAreNoneAreRefused(t *testing.T) {
 	if s := g.stats(); s.Received != 5 || s.Refused[broker.RefusedBadTopic] != 5 {
 		t.Errorf("books: %+v", s)
 	}
+}
+
+// What a client says may be long and no text; what is remembered of it is neither.
+func TestRefusalsAreShortText(t *testing.T) {
+	g := start(t, broker.Options{Authorizer: owners{}})
+	d := connect(t, g.address(), hello{client: "d", user: "s1", password: "secret", version: 5})
+	d.send(d.publish("v1/s2/"+strings.Repeat("站", 20_000), 1, 1, ""), d.publish("a"+strings.Repeat("\xff", 60_000), 1, 2, ""))
+	d.expect(0x40, 3, 0, 1, 0x87)
+	d.expect(0x40, 3, 0, 2, 0x90)
+	for _, f := range g.Refusals() {
+		if len(f.Topic) > 300 || len(f.Reason) > 300 || !utf8.ValidString(f.Topic) || !utf8.ValidString(f.Reason) {
+			t.Errorf("remembered: %+v", f)
+		}
+	}
+	d.send(d.publish("v1/s1/d/telemetry", 1, 3, "x"))
+	d.expect(0x40, 2, 0, 3)
 }
 
 func TestTooBigIsRefusedWithTheReason(t *testing.T) {

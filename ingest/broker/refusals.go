@@ -2,6 +2,7 @@ package broker
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -35,6 +36,7 @@ type refusals struct {
 const refusalsKept = 100
 
 func (r *refusals) add(f Refusal) {
+	f.Topic, f.Reason = clip(f.Topic, 300), clip(f.Reason, 300)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.ring) < refusalsKept {
@@ -43,6 +45,11 @@ func (r *refusals) add(f Refusal) {
 	}
 	r.ring[r.next] = f
 	r.next = (r.next + 1) % refusalsKept
+}
+
+// clip shortens what a client said to so many bytes of valid text.
+func clip(s string, most int) string {
+	return strings.ToValidUTF8(s[:min(len(s), most)], "")
 }
 
 // all returns the refusals remembered, newest first.

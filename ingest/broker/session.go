@@ -18,7 +18,7 @@ import (
 )
 
 // session is one connection, from accept to close. It belongs to the goroutine
-// that reads it, except for wire.Conn, stop and what the Broker's lock guards.
+// that reads it, except for wire.Conn and what the Broker's lock guards.
 type session struct {
 	*wire.Conn
 	broker   *Broker
@@ -240,10 +240,10 @@ func (s *session) Publish(p *wire.Publish) error {
 	}
 	topic, ok := s.topic(p.Topic)
 	if !ok {
-		return s.refuse(p, &ending{codeBadTopic, fmt.Sprintf("%.200q is no topic to publish to", p.Topic)}, RefusedBadTopic)
+		return s.refuse(p, &ending{codeBadTopic, fmt.Sprintf("%q is no topic to publish to", clip(string(p.Topic), 200))}, RefusedBadTopic)
 	}
 	if !s.identity.MayPublish(topic) {
-		return s.refuse(p, &ending{codeNotAuthorized, fmt.Sprintf("%s may not publish to %s", s.who(), topic)}, RefusedNotAuthorized)
+		return s.refuse(p, &ending{codeNotAuthorized, fmt.Sprintf("%s may not publish to %s", s.who(), clip(topic, 200))}, RefusedNotAuthorized)
 	}
 	if pause := s.broker.paused.Load(); pause != nil {
 		if s.Version() == 5 {
@@ -360,7 +360,7 @@ func (s *session) Farewell(err error) []byte {
 // disconnectPacket encodes an MQTT 5 DISCONNECT.
 func disconnectPacket(code byte, words string) []byte {
 	const reasonString = 0x1f
-	words = words[:min(len(words), 100)]
+	words = clip(words, 100)
 	properties := append([]byte{reasonString, 0, byte(len(words))}, words...)
 	body := append([]byte{code, byte(len(properties))}, properties...)
 	return append([]byte{0xe0, byte(len(body))}, body...)

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/bits"
 )
 
 // MQTT control packet types, as the first byte carries them in its upper half.
@@ -97,13 +96,4 @@ func varint(b []byte) (v, size int) {
 		return 0, -1
 	}
 	return 0, 0
-}
-
-// appendVarint appends MQTT's variable byte integer.
-func appendVarint(dst []byte, v int) []byte {
-	for range max(1, (bits.Len(uint(v))+6)/7) - 1 {
-		dst = append(dst, byte(v)|0x80)
-		v >>= 7
-	}
-	return append(dst, byte(v))
 }
