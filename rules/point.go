@@ -21,8 +21,11 @@ type point struct {
 	watches []*watch
 }
 
-// maxTail bounds what one point remembers, whatever its lateness.
-const maxTail = 4096
+// maxTail bounds what one point remembers, whatever its lateness: a device that
+// sends more than that within the lateness of its kind, one every two seconds or
+// faster, is given so much less of it. Ten thousand points then hold 100 MB at
+// the very most, and a late sample is placed in microseconds.
+const maxTail = 256
 
 // watch is a rule at a point.
 type watch struct {
