@@ -44,7 +44,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request, _ Identity) erro
 		return err
 	}
 	s.o.Logger.Info("signed in", "user", who.Name, "address", remoteHost(r))
-	http.SetCookie(w, sessionCookie(r, value, 0))
+	http.SetCookie(w, sessionCookie(r, value, int(longSession.Seconds())))
 	answer(w, http.StatusOK, sessionView{who.Name, who.Role, alarms.Time(expires.UnixMilli())})
 	return nil
 }

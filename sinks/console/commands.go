@@ -79,9 +79,9 @@ func (s *Server) command(verb alarms.Verb, n needs) func(http.ResponseWriter, *h
 
 // unchanged answers a command that was carried out before.
 func (s *Server) unchanged(w http.ResponseWriter, id string) error {
-	a, ok := s.hub.alarm(id)
-	if !ok {
-		return noAlarm(id)
+	a, err := s.alarm(id)
+	if err != nil {
+		return err
 	}
 	answer(w, http.StatusOK, commandAnswer{Seq: a.Seq, Alarm: a.json})
 	return nil

@@ -491,7 +491,6 @@ type page struct {
 	seq    uint64
 	alarms map[string]string // id → JSON
 	parts  []json.RawMessage
-	build  string
 	hello  serverHello
 	resume span
 	health Health

@@ -184,12 +184,16 @@ func (h *Hub) Run(ctx context.Context) error {
 // keepOn repeats follow until ctx ends: a log that cannot be read now is tried
 // again, and meanwhile the health frame says that the console is behind.
 func (h *Hub) keepOn(ctx context.Context, what string, follow func(context.Context) error) {
+	var said string
 	for {
 		err := follow(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		h.o.Logger.Error("console lost a log, reading it again", "log", what, "error", err)
+		if text := fmt.Sprint(err); text != said { // not the same each second
+			h.o.Logger.Error("console lost a log, reading it again until it can", "log", what, "error", err)
+			said = text
+		}
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():

@@ -26,10 +26,10 @@ func (s *Server) poll(w http.ResponseWriter, r *http.Request, who Identity) erro
 	if q.err != nil {
 		return q.err
 	}
-	frames, err := s.hub.pollFrames(r.Context(), who, q.text("epoch"), after, given, limit, wait)
-	if errors.Is(err, errNotLoaded) {
-		return problem(http.StatusServiceUnavailable, "starting", "%v", err)
+	if err := s.loaded(); err != nil {
+		return err
 	}
+	frames, err := s.hub.pollFrames(r.Context(), who, q.text("epoch"), after, given, limit, wait)
 	if err != nil {
 		return err
 	}

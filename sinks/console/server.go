@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -145,6 +146,9 @@ const shutdownWait = 5 * time.Second
 
 // Run serves until ctx ends, and returns when every socket has been told.
 func (s *Server) Run(ctx context.Context) error {
+	if s.listener == nil {
+		return errors.New("console: no address to listen on was given")
+	}
 	server := &http.Server{
 		Handler:           s.handler,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -234,7 +238,19 @@ func (s *Server) mayScrape(r *http.Request) bool {
 		_, err := s.identify(r)
 		return err == nil
 	}
-	ip, err := netip.ParseAddr(remoteHost(r))
 	proxied := r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != ""
-	return err == nil && ip.Unmap().IsLoopback() && !proxied
+	return isLoopback(remoteHost(r)) && !proxied && ownName(r.Host)
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// ownName refuses names that a foreign page may have pointed at this machine.
+func ownName(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return host == "localhost" || isLoopback(strings.Trim(host, "[]"))
 }

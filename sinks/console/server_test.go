@@ -168,7 +168,7 @@ func TestMetricsDoor(t *testing.T) {
 		{"wrong token", "127.0.0.1:5", []string{"Authorization", "Bearer wrong"}, 401},
 	} {
 		req := httptest.NewRequest("GET", "/metrics", nil)
-		req.RemoteAddr = c.remote
+		req.Host, req.RemoteAddr = "localhost:8080", c.remote
 		for i := 0; i+1 < len(c.headers); i += 2 {
 			req.Header.Set(c.headers[i], c.headers[i+1])
 		}
@@ -178,10 +178,44 @@ func TestMetricsDoor(t *testing.T) {
 			t.Errorf("%s: %d", c.name, w.Code)
 		}
 	}
+	for host, status := range map[string]int{"127.0.0.1:8080": 200, "[::1]:8080": 200, "localhost": 200, "evil.example:8080": 401, "": 401} {
+		req := httptest.NewRequest("GET", "/metrics", nil)
+		req.Host, req.RemoteAddr = host, "127.0.0.1:5"
+		w := httptest.NewRecorder()
+		r.server.Handler().ServeHTTP(w, req)
+		if w.Code != status {
+			t.Errorf("as %q: %d", host, w.Code)
+		}
+	}
 	r2 := startRig(t, nil)
 	if status, body := r2.call("GET", "/metrics", "", ""); status != 404 || errorCode(t, body) != "not_found" {
 		t.Errorf("no metrics: %d %s", status, body)
 	}
+}
+
+// TestStarting: before the alarms are known nobody is told that there are none.
+func TestStarting(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := startRig(t, func(o *Options) { o.Hub.Alarms.(*memoryLog).fail(errors.New("disk")) })
+		token := r.person("li", Viewer)
+		for _, path := range []string{"/alarms", "/alarms/x", "/alarms/x/events", "/sites", "/devices", "/events"} {
+			status, body, header := r.callFull("GET", "/api/v1"+path, token, "")
+			if status != 503 || errorCode(t, body) != "starting" || header.Get("Retry-After") != "1" {
+				t.Errorf("%s: %d %s", path, status, body)
+			}
+		}
+		b := r.browse(token)
+		defer b.leave()
+		time.Sleep(2 * time.Second)
+		if _, _, list := b.look(); b.page.epoch != "" || len(list) != 0 || len(b.page.notes) != 0 {
+			t.Errorf("the page was told %v", b.page.notes)
+		}
+		r.alarms.fail(nil)
+		time.Sleep(2 * time.Second)
+		if epoch, _, _ := b.look(); epoch != "k3f9" {
+			t.Errorf("the page is at %q", epoch)
+		}
+	})
 }
 
 func TestReady(t *testing.T) {

@@ -25,7 +25,7 @@ type session struct {
 const (
 	sessionPrefix = "session."
 	// idleSession ends a session that nobody uses; a console that is open uses it.
-	idleSession = 12 * time.Hour
+	idleSession = 24 * time.Hour
 	// longSession ends any session but that of a viewer who came with a token: a
 	// wall that nobody touches stays.
 	longSession = 7 * 24 * time.Hour

@@ -63,8 +63,8 @@ func (s *Server) listAlarms(w http.ResponseWriter, r *http.Request, _ Identity) 
 	if err != nil {
 		return err
 	}
-	if !s.hub.Loaded() {
-		return problem(http.StatusServiceUnavailable, "starting", "%v", errNotLoaded)
+	if err := s.loaded(); err != nil {
+		return err
 	}
 	list, next, err := s.hub.pick(q)
 	if err != nil {
@@ -81,24 +81,46 @@ func (s *Server) listAlarms(w http.ResponseWriter, r *http.Request, _ Identity) 
 	return nil
 }
 
+// loaded is an error while the alarms are not known: an empty answer would say
+// that there are none.
+func (s *Server) loaded() error {
+	if s.hub.Loaded() {
+		return nil
+	}
+	p := problem(http.StatusServiceUnavailable, "starting", "%v", errNotLoaded)
+	p.Retry = 1
+	return p
+}
+
+// alarm finds an alarm by the id in the path.
+func (s *Server) alarm(id string) (*standing, error) {
+	if err := s.loaded(); err != nil {
+		return nil, err
+	}
+	a, ok := s.hub.alarm(id)
+	if !ok {
+		return nil, noAlarm(id)
+	}
+	return a, nil
+}
+
 func noAlarm(id string) error {
 	return problem(http.StatusNotFound, "not_found", "no alarm has the id %.80q", id)
 }
 
 func (s *Server) oneAlarm(w http.ResponseWriter, r *http.Request, _ Identity) error {
-	a, ok := s.hub.alarm(r.PathValue("id"))
-	if !ok {
-		return noAlarm(r.PathValue("id"))
+	a, err := s.alarm(r.PathValue("id"))
+	if err != nil {
+		return err
 	}
 	answer(w, http.StatusOK, a.json)
 	return nil
 }
 
 func (s *Server) timeline(w http.ResponseWriter, r *http.Request, _ Identity) error {
-	id := r.PathValue("id")
-	a, ok := s.hub.alarm(id)
-	if !ok {
-		return noAlarm(id)
+	a, err := s.alarm(r.PathValue("id"))
+	if err != nil {
+		return err
 	}
 	events, err := s.hub.timeline(r.Context(), a)
 	if err != nil {
@@ -127,6 +149,9 @@ type siteView struct {
 }
 
 func (s *Server) listSites(w http.ResponseWriter, _ *http.Request, _ Identity) error {
+	if err := s.loaded(); err != nil {
+		return err
+	}
 	registry, worst := s.o.Directory.Registry(), s.hub.worst()
 	list := []siteView{}
 	for site := range registry.Sites() {
@@ -256,6 +281,9 @@ func (s *Server) view(d *devices.Device, level rules.Level) deviceView {
 func (s *Server) listDevices(w http.ResponseWriter, r *http.Request, _ Identity) error {
 	q, err := readDeviceQuery(r)
 	if err != nil {
+		return err
+	}
+	if err := s.loaded(); err != nil {
 		return err
 	}
 	worst := s.hub.worst()
