@@ -36,6 +36,10 @@ const (
 	Trouble
 )
 
+// Stopping is the reason of a [SourceDown] when the gateway itself stops: nobody
+// lost anything, and Started will say the rest.
+const Stopping = "the gateway is stopping"
+
 // Counted reports whether the message is one of those the books are about:
 // what an MQTT client published, itself or through its will.
 func (k MessageKind) Counted() bool { return k == Publish || k == Will }

@@ -175,6 +175,9 @@ func (j *judge) message(m *message) {
 		j.changes = j.Engine.SourceUp(m.Source, j.clock, j.changes)
 	case ingest.SourceDown:
 		j.Presence.source(m.Source, false, m.Topic, j.clock)
+		if m.Topic == ingest.Stopping {
+			return
+		}
 		j.changes = j.Engine.SourceDown(m.Source, strings.Clone(m.Topic), j.clock, j.changes)
 	case ingest.Started:
 		j.Presence.started()

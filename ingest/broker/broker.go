@@ -177,7 +177,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	connections.Wait()
 	b.wills.stop()
 	closed := b.server.Close()
-	reason := "the gateway is stopping"
+	reason := ingest.Stopping
 	if err != nil {
 		reason = err.Error()
 	}

@@ -77,7 +77,7 @@ func (s *Source) Status() Status {
 }
 
 // errStopping ends a connection because the gateway stops.
-var errStopping = errors.New("the gateway is stopping")
+var errStopping = errors.New(ingest.Stopping)
 
 // Run keeps the source connected until ctx is done.
 func (s *Source) Run(ctx context.Context) error {
