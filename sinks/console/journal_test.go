@@ -260,3 +260,24 @@ func BenchmarkFanOut(b *testing.B) {
 		b.Error(err)
 	}
 }
+
+// BenchmarkReadings is what the newest values cost, a reading of one value each.
+func BenchmarkReadings(b *testing.B) {
+	d := newDirectory(b, 50)
+	var entry devices.ReadingsEntry
+	for i := range 1000 {
+		for dev := range d.registry.Devices() {
+			if len(entry.Readings) < 1000 {
+				entry.Readings = append(entry.Readings, devices.Reading{Device: dev, Time: int64(i), Values: []devices.Value{{Field: dev.Kind.Fields[0], Number: 1}}})
+			}
+		}
+	}
+	rec := journal.Record{Seq: 1, Data: devices.AppendReadings(nil, entry)}
+	v := newValues(1000)
+	for b.Loop() {
+		if err := v.take(rec); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(entry.Readings)), "ns/reading")
+}
