@@ -117,17 +117,21 @@ overheats, a plant that goes silent. Ctrl-C ends it.
 
 Be a device yourself 自己上报一条读数:
 
-  mosquitto_pub -h 127.0.0.1 -p %s -q 1 -t v1/newcomer/gas-01/telemetry -m '{"values":{"gas_lel_pct":62}}'
-`, a.HTTP, a.HTTP, token, port)
-	for _, line := range []string{
-		`v1/newcomer/meter-01/telemetry -m '{"values":{"voltage_a_v":268}}'`,
-		`v1/newcomer/fire-01/telemetry -m '{"values":{"arc_half_cycles_1s":20}}'`,
-		`v1/newcomer/pond-01/telemetry -m '{"values":{"dry_beach_m":38}}'`,
-		`v1/newcomer/slope-01/telemetry -m '{"values":{"crack_mm":60}}'`,
-	} {
-		fmt.Fprintf(t.out, "  … -t %s\n", line)
+`, a.HTTP, a.HTTP, token)
+	for _, r := range newcomers {
+		fmt.Fprintf(t.out, "  mosquitto_pub -h 127.0.0.1 -p %s -q 1 -t v1/newcomer/%s/telemetry -m '{\"values\":{%s}}'\n", port, r.device, r.values)
 	}
 	fmt.Fprintln(t.out)
+}
+
+// newcomers are the spare devices of the demo, one of each kind, with a reading
+// that raises an alarm at once.
+var newcomers = []struct{ device, values string }{
+	{"gas-01", `"gas_lel_pct":62`},
+	{"meter-01", `"cover_open":1`},
+	{"fire-01", `"arc_half_cycles_1s":20`},
+	{"pond-01", `"dry_beach_m":38`},
+	{"slope-01", `"crack_mm":60`},
 }
 
 // demoFolder is a temporary folder that clean removes, or the one asked for.
