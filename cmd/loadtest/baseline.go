@@ -35,8 +35,9 @@ func findMosquitto() (string, error) {
 	return exec.LookPath("/usr/sbin/mosquitto")
 }
 
-// startBroker runs Mosquitto on a free loopback port, without limits that would
-// throttle it and without persistence.
+// startBroker runs Mosquitto on a free loopback port, without persistence, and
+// with a thousand messages in flight instead of its 20, which would throttle any
+// subscriber that acknowledges.
 func startBroker(ctx context.Context, dir string) (*baseline, error) {
 	path, err := findMosquitto()
 	if err != nil {
