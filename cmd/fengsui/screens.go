@@ -67,7 +67,7 @@ func newScreens(ctx context.Context, o screensOptions) (*console.Server, error) 
 		},
 		People: people, Commander: o.Judge, Page: page,
 		Directory: directory{o.Inventory, o.Presence, o.Now},
-		Registrar: o.Inventory, Door: o.Sources, Metrics: o.Meters.Handler(token),
+		Registrar: o.Inventory, Door: o.Sources, Metrics: o.Meters.Handler(), MetricsToken: token,
 		Ready: o.ready, Logger: o.Logger,
 	})
 }

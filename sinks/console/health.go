@@ -123,9 +123,12 @@ const (
 func (h *Hub) tick(ctx context.Context) {
 	ticker := time.NewTicker(valueEvery)
 	defer ticker.Stop()
+	seeing := false // until the first canary came through a second is too long
 	for n := 0; ; n++ {
-		if n%healthEvery == 0 {
+		if n%healthEvery == 0 || !seeing {
 			h.pulse()
+			health := h.Health()
+			seeing = seeing || health.Blind() == ""
 		}
 		h.publishValues()
 		select {

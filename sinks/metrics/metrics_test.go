@@ -215,99 +215,6 @@ func TestHistogramsCountEveryMessageOfABatch(t *testing.T) {
 	}
 }
 
-// TestLabelsStayBounded feeds ten thousand words into every label.
-func TestLabelsStayBounded(t *testing.T) {
-	o := example()
-	many := func(what string) (list []string) {
-		for i := range 10_000 {
-			list = append(list, fmt.Sprintf("%s-%d", what, i))
-		}
-		return list
-	}
-	o.Door = func() (d Door) {
-		for _, name := range many("source") {
-			d.Sources = append(d.Sources, Source{Name: name, Received: 1, Refused: map[string]uint64{name: 1}})
-		}
-		return d
-	}
-	o.Books = func() Books {
-		counts := map[string]uint64{}
-		for _, reason := range many("reason") {
-			counts[reason] = 1
-		}
-		return Books{Quarantined: counts}
-	}
-	o.Sinks = func() (list []sinks.Status) {
-		for _, name := range many("sink") {
-			list = append(list, sinks.Status{Sink: name})
-		}
-		return list
-	}
-	o.Logs = func() (list []LogSize) {
-		for _, name := range many("log") {
-			list = append(list, LogSize{Name: name})
-		}
-		return append(list, list...)
-	}
-	for name, f := range gather(t, New(o)) {
-		if n := len(f.GetMetric()); n > maxWords {
-			t.Errorf("%s has %d series", name, n)
-		}
-	}
-	if got := value(t, New(o), "fengsui_messages_received_total", `source="other"`); got != 10_000 {
-		t.Errorf("strays count %v, want 10000", got)
-	}
-}
-
-func TestMissingFunctionsLeaveTheirMetricsOut(t *testing.T) {
-	families := gather(t, New(Options{Version: "1"}))
-	if families["fengsui_build_info"] == nil || families["fengsui_messages_received_total"] != nil {
-		t.Errorf("got %v", families)
-	}
-}
-
-func TestAccess(t *testing.T) {
-	m := New(example())
-	for _, c := range []struct {
-		name, token, remote, auth, header string
-		method                            string
-		want                              int
-	}{
-		{name: "this machine", remote: "127.0.0.1:5000", want: 200},
-		{name: "this machine, IPv6", remote: "[::1]:5000", want: 200},
-		{name: "this machine, mapped", remote: "[::ffff:127.0.0.1]:5000", want: 200},
-		{name: "another, no token set", remote: "192.0.2.7:5000", want: 403},
-		{name: "another, empty bearer, no token set", remote: "192.0.2.7:5000", auth: "Bearer ", want: 403},
-		{name: "another, no token given", token: "s3cret", remote: "192.0.2.7:5000", want: 401},
-		{name: "another, wrong token", token: "s3cret", remote: "192.0.2.7:5000", auth: "Bearer s3creT", want: 401},
-		{name: "another, basic", token: "s3cret", remote: "192.0.2.7:5000", auth: "Basic s3cret", want: 401},
-		{name: "another, token", token: "s3cret", remote: "192.0.2.7:5000", auth: "Bearer s3cret", want: 200},
-		{name: "another, through a proxy here", token: "s3cret", remote: "127.0.0.1:5000", header: "X-Forwarded-For", want: 401},
-		{name: "another, through a proxy here, no token set", remote: "127.0.0.1:5000", header: "Forwarded", want: 403},
-		{name: "a socket without address", remote: "@", want: 403},
-		{name: "post", remote: "127.0.0.1:5000", method: "POST", want: 405},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			r := httptest.NewRequest(max(c.method, "GET"), "/metrics", nil)
-			r.RemoteAddr = c.remote
-			if c.auth != "" {
-				r.Header.Set("Authorization", c.auth)
-			}
-			if c.header != "" {
-				r.Header.Set(c.header, "for=192.0.2.7")
-			}
-			w := httptest.NewRecorder()
-			m.Handler(c.token).ServeHTTP(w, r)
-			if w.Code != c.want {
-				t.Errorf("got %d, want %d: %s", w.Code, c.want, w.Body)
-			}
-			if w.Code >= 400 && !strings.HasPrefix(w.Body.String(), `{"error":{"code":`) {
-				t.Errorf("error has the wrong shape: %s", w.Body)
-			}
-		})
-	}
-}
-
 // TestHungOwnerDoesNotPileUpScrapes lets a snapshot hang: scrapers beyond the
 // limit are turned away at once.
 func TestHungOwnerDoesNotPileUpScrapes(t *testing.T) {
@@ -316,7 +223,7 @@ func TestHungOwnerDoesNotPileUpScrapes(t *testing.T) {
 	entered.Add(maxScrapes)
 	release := make(chan struct{})
 	o.Consoles = func() int { entered.Done(); <-release; return 0 }
-	server := httptest.NewServer(New(o).Handler(""))
+	server := httptest.NewServer(New(o).Handler())
 	defer server.Close()
 	var scrapes sync.WaitGroup
 	for range maxScrapes {

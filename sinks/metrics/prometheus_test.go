@@ -34,7 +34,7 @@ func needTool(t *testing.T, name string) string {
 // TestPromtool holds names, help and format against Prometheus' own checks.
 func TestPromtool(t *testing.T) {
 	promtool := needTool(t, "promtool")
-	server := httptest.NewServer(observed(example()).Handler(""))
+	server := httptest.NewServer(observed(example()).Handler())
 	defer server.Close()
 	resp, err := http.Get(server.URL)
 	if err != nil {
@@ -90,9 +90,12 @@ func TestRulesUseMetricsThatExist(t *testing.T) {
 // token of another machine, and asks it for what it got.
 func TestPrometheusScrapes(t *testing.T) {
 	prometheus := needTool(t, "prometheus")
-	page := observed(example()).Handler("s3cret")
+	page := observed(example()).Handler()
 	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.RemoteAddr = "192.0.2.7:5000"
+		if r.Header.Get("Authorization") != "Bearer s3cret" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
 		page.ServeHTTP(w, r)
 	}))
 	defer gateway.Close()
