@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -19,6 +20,7 @@ import (
 	"fengsui/ingest/journal"
 	"fengsui/rules"
 	"fengsui/rules/alarms"
+	"fengsui/sinks"
 	"fengsui/sinks/influx/influxtest"
 )
 
@@ -88,10 +90,10 @@ func TestKilledUnderLoad(t *testing.T) {
 		}
 		return nil
 	})
-	events := g.events()
 	g.stop()
 
-	kept := checkInputLog(t, filepath.Join(g.dir, "data"), senders)
+	messages, events := readLogs(t, filepath.Join(g.dir, "data"))
+	kept := checkInputLog(t, messages, senders)
 	checkStories(t, events, senders, kept)
 	sum := 0
 	for _, n := range kept {
@@ -278,12 +280,10 @@ func (g *gateway) events() []alarms.Event {
 	}
 }
 
-// checkInputLog opens the log of the stopped gateway, looks for every message
-// that was acknowledged, in order, and returns how many different ones it holds
-// of each device.
-func checkInputLog(t *testing.T, dir string, senders []*sender) map[string]int {
+// checkInputLog looks for every message that was acknowledged, in order, and
+// returns how many different ones the log holds of each device.
+func checkInputLog(t *testing.T, held map[string][]uint64, senders []*sender) map[string]int {
 	t.Helper()
-	held := inputSequences(t, dir)
 	kept := map[string]int{}
 	for _, s := range senders {
 		for _, seq := range held[s.device] {
@@ -301,41 +301,65 @@ func checkInputLog(t *testing.T, dir string, senders []*sender) map[string]int {
 	return kept
 }
 
-func inputSequences(t *testing.T, dir string) map[string][]uint64 {
+// readLogs opens the logs of a stopped gateway: the seq of every message by
+// device, and every event.
+func readLogs(t *testing.T, dir string) (messages map[string][]uint64, events []alarms.Event) {
 	t.Helper()
-	store, err := journal.Open(t.Context(), journal.Options{Dir: dir, MaxStore: 1 << 30, Logger: slog.New(slog.DiscardHandler)})
+	store, err := journal.Open(t.Context(), journal.Options{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	log, err := store.Log(t.Context(), journal.LogOptions{Name: "input"})
+	input, err := store.Log(t.Context(), journal.LogOptions{Name: "input"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	held := map[string][]uint64{}
-	head := log.Last().Seq
-	for seq := log.First().Seq; seq <= head; seq++ {
-		r, err := log.At(t.Context(), seq)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = ingest.DecodeEntry(r.Data, func(_ int, m *ingest.Message) error {
+	messages = map[string][]uint64{}
+	readAllOf(t, input, func(r journal.Record) error {
+		return ingest.DecodeEntry(r.Data, func(_ int, m *ingest.Message) error {
 			if m.Kind != ingest.Publish {
 				return nil
 			}
 			var body struct {
 				Seq uint64 `json:"seq"`
 			}
-			device := strings.Clone(strings.Split(m.Topic, "/")[2])
 			if err := json.Unmarshal(m.Payload, &body); err != nil {
 				return err
 			}
-			held[device] = append(held[device], body.Seq)
+			device := strings.Clone(strings.Split(m.Topic, "/")[2])
+			messages[device] = append(messages[device], body.Seq)
 			return nil
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+	})
+	log, err := store.KeyedLog(t.Context(), "alarms")
+	if err != nil {
+		t.Fatal(err)
 	}
-	return held
+	readAllOf(t, log, func(r journal.Record) error {
+		e, err := decodeEvent(r)
+		events = append(events, e)
+		return err
+	})
+	return messages, events
+}
+
+// readAllOf reads a log up to its end.
+func readAllOf(t *testing.T, log sinks.Log, fn func(journal.Record) error) {
+	t.Helper()
+	head, end := log.Last().Seq, errors.New("the end")
+	if head == 0 {
+		return
+	}
+	err := log.Read(t.Context(), 1, func(r journal.Record) error {
+		if err := fn(r); err != nil {
+			return err
+		}
+		if r.Seq == head {
+			return end
+		}
+		return nil
+	})
+	if !errors.Is(err, end) {
+		t.Fatal(err)
+	}
 }

@@ -23,13 +23,23 @@ import (
 	"fengsui/rules/alarms"
 )
 
+// buildFolder holds the binary for the time of the tests.
+var buildFolder string
+
+func TestMain(m *testing.M) {
+	var err error
+	if buildFolder, err = os.MkdirTemp("", "fengsui-test"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	status := m.Run()
+	os.RemoveAll(buildFolder)
+	os.Exit(status)
+}
+
 // built builds the real thing once for all tests of the package.
 var built = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "fengsui-test")
-	if err != nil {
-		return "", err
-	}
-	name := filepath.Join(dir, "fengsui")
+	name := filepath.Join(buildFolder, "fengsui")
 	out, err := exec.Command("go", "build", "-o", name, ".").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)

@@ -22,18 +22,21 @@ type measured struct {
 	input    *journal.Log
 	store    *journal.Store
 	screens  *console.Server
+	sources  []string // those that are configured
 	now      func() time.Time
 	data     string
 }
 
 func (m *measured) options(cfg Config) metrics.Options {
-	sources := []string{embeddedSource}
+	if cfg.MQTT.Listen != "" {
+		m.sources = append(m.sources, embeddedSource)
+	}
 	for _, b := range cfg.Brokers {
-		sources = append(sources, b.Name)
+		m.sources = append(m.sources, b.Name)
 	}
 	return metrics.Options{
 		Version:           version(),
-		SourceNames:       sources,
+		SourceNames:       m.sources,
 		RefusedReasons:    []string{ingest.RefusedLogFailed, broker.RefusedNotAuthorized, broker.RefusedTooBig, broker.RefusedBadTopic, broker.RefusedPaused},
 		QuarantineReasons: devices.Codes(),
 		Door:              m.door,
@@ -53,8 +56,9 @@ func (m *measured) options(cfg Config) metrics.Options {
 // door is the first line of the books: received = kept + refused + in flight.
 func (m *measured) door() metrics.Door {
 	var d metrics.Door
-	up := m.presence.up()
-	for name, s := range m.receiver.Stats() {
+	up, stats := m.presence.up(), m.receiver.Stats()
+	for _, name := range m.sources { // also those nothing came from yet
+		s := stats[name]
 		d.Sources = append(d.Sources, metrics.Source{Name: name, Up: up[name], Received: s.Received, Kept: s.Kept, Refused: s.Refused})
 		d.InFlight += int64(s.InFlight)
 		refused := uint64(0)
