@@ -119,16 +119,19 @@ func newSender(device string, seed uint64) *sender {
 	return &sender{device: device, start: time.Now().Add(-time.Minute).UnixMilli(), random: rand.New(rand.NewPCG(seed, 7))}
 }
 
-// next stays where it is for some fifty messages, so that there are more readings
-// than alarms, as in life.
+// next stays where it is for some two hundred messages, so that there are more
+// readings than alarms, as in life: every alarm event is a sync of its own.
 func (s *sender) next() float64 {
-	if s.random.IntN(50) == 0 {
+	if s.random.IntN(200) == 0 {
 		s.around = []float64{1, 25, 55}[s.random.IntN(3)]
 	}
 	return s.around + s.random.Float64()
 }
 
-const window = 20 // messages in flight of one device
+const (
+	window = 20                   // messages in flight of one device
+	pace   = 5 * time.Millisecond // from one window to the next
+)
 
 func (s *sender) run(ctx context.Context, address string) {
 	for ctx.Err() == nil {
@@ -162,6 +165,7 @@ func (s *sender) publish(ctx context.Context, c mqtt.Client) {
 			}
 			s.acked++
 		}
+		time.Sleep(pace)
 	}
 }
 
