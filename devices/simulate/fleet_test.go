@@ -11,7 +11,6 @@ import (
 	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
 	"go.uber.org/goleak"
 
@@ -59,16 +58,59 @@ func startBroker(t *testing.T, address string) (h *heard, addr string, stop func
 	if err := server.AddHook(h, nil); err != nil {
 		t.Fatal(err)
 	}
-	listener := listeners.NewTCP(listeners.Config{ID: "test", Address: address})
-	if err := server.AddListener(listener); err != nil {
-		t.Fatal(err)
-	}
 	if err := server.Serve(); err != nil {
 		t.Fatal(err)
 	}
-	stop = sync.OnceFunc(func() { server.Close() })
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The server has no listener of its own: ending one while a client leaves can
+	// lock it for ever.
+	d := &door{open: map[net.Conn]bool{}}
+	d.conns.Go(func() { d.serve(listener, server) })
+	stop = sync.OnceFunc(func() {
+		listener.Close()
+		d.close()
+		d.conns.Wait()
+		server.Close()
+	})
 	t.Cleanup(stop)
-	return h, listener.Address(), stop
+	return h, listener.Addr().String(), stop
+}
+
+// door lets connections in, and knows them.
+type door struct {
+	conns sync.WaitGroup
+	mu    sync.Mutex
+	open  map[net.Conn]bool // nil once it is closed
+}
+
+func (d *door) serve(l net.Listener, server *mochi.Server) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		d.mu.Lock()
+		if d.open == nil {
+			d.mu.Unlock()
+			c.Close()
+			return
+		}
+		d.open[c] = true
+		d.mu.Unlock()
+		d.conns.Go(func() { _ = server.EstablishConnection("test", c) })
+	}
+}
+
+func (d *door) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for c := range d.open {
+		c.Close()
+	}
+	d.open = nil
 }
 
 // run starts a fleet and returns what ends it and waits for it.
