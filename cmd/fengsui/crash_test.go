@@ -340,7 +340,7 @@ func readLogs(t *testing.T, dir string) (messages map[string][]uint64, events []
 		t.Fatal(err)
 	}
 	readAllOf(t, log, func(r journal.Record) error {
-		e, err := decodeEvent(r)
+		e, err := alarms.DecodeEvent(r.Data, r.Seq)
 		events = append(events, e)
 		return err
 	})

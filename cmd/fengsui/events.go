@@ -21,12 +21,3 @@ func appendEvent(ctx context.Context, log *journal.KeyedLog, e *alarms.Event) (u
 	}
 	return log.Append(ctx, e.Alarm.ID, data, last)
 }
-
-func decodeEvent(r journal.Record) (alarms.Event, error) {
-	var e alarms.Event
-	if err := json.Unmarshal(r.Data, &e); err != nil {
-		return e, fmt.Errorf("read event %d of the alarm log: %w", r.Seq, err)
-	}
-	e.Seq, e.Alarm.Seq = r.Seq, r.Seq
-	return e, nil
-}

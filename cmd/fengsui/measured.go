@@ -45,7 +45,7 @@ func (m *measured) options(cfg Config) metrics.Options {
 		Alarms:            m.alarms,
 		Sinks:             func() []sinks.Status { return m.outlets.status() },
 		Logs:              m.logs,
-		DiskFree:          func() uint64 { return uint64(freeBytes(m.data)) },
+		DiskFree:          func() uint64 { free, _ := diskSpace(m.data); return uint64(free) },
 		Consoles:          func() int { return len(m.screens.Hub().Consoles()) },
 		Canary: func() time.Duration {
 			return m.now().Sub(time.UnixMilli(m.judge.status.canary.Load()))

@@ -80,7 +80,7 @@ func (j *judge) fromOldest(ctx context.Context) error {
 func foldAlarms(ctx context.Context, log *journal.KeyedLog, book *alarms.Book) (alarms.Cause, error) {
 	var last alarms.Cause
 	err := log.Latest(ctx, func(r journal.Record) error {
-		e, err := decodeEvent(r)
+		e, err := alarms.DecodeEvent(r.Data, r.Seq)
 		if err != nil {
 			return err
 		}

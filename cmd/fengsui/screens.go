@@ -85,11 +85,12 @@ var errCatchingUp = errors.New("the judge has not yet caught up with the input l
 // health is what the gateway knows of itself, asked each second.
 func (o *screensOptions) health() console.Health {
 	view := o.Judge.status.look()
+	free, _ := diskSpace(o.App.Config.Data)
 	h := console.Health{
 		CanaryTime: alarms.Time(o.Judge.status.canary.Load()),
 		Lag:        console.Lag{Messages: o.Input.Last().Total - view.total},
 		Sources:    o.Presence.health(),
-		Log:        console.LogHealth{Bytes: o.Input.Bytes() + o.Readings.Bytes() + o.Alarms.Bytes(), FreeBytes: freeBytes(o.App.Config.Data)},
+		Log:        console.LogHealth{Bytes: o.Input.Bytes() + o.Readings.Bytes() + o.Alarms.Bytes(), FreeBytes: free},
 	}
 	for _, s := range o.Outlets.status() {
 		h.Sinks = append(h.Sinks, sinkHealth(s))
@@ -108,22 +109,14 @@ func sinkHealth(s sinks.Status) console.SinkHealth {
 	return console.SinkHealth{Name: s.Sink, LagEntries: s.LagEntries, LagSeconds: s.Lag.Seconds(), Error: what}
 }
 
-// freeBytes is the room on the disk of a folder, 0 if it cannot be told.
-func freeBytes(folder string) int64 {
+// diskSpace is the room on the disk of a folder, free and in all; zeros if it
+// cannot be told.
+func diskSpace(folder string) (free, size int64) {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(folder, &st); err != nil {
-		return 0
+		return 0, 0
 	}
-	return int64(st.Bavail) * st.Bsize
-}
-
-// diskBytes is the size of the disk of a folder, 0 if it cannot be told.
-func diskBytes(folder string) int64 {
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(folder, &st); err != nil {
-		return 0
-	}
-	return int64(st.Blocks) * st.Bsize
+	return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize
 }
 
 // directory tells the console who is registered and who is there.

@@ -87,7 +87,7 @@ func (m *measured) troubles() map[string]string {
 	if door, books := m.door().Residue, m.books().Residue; door != 0 || books != 0 {
 		t["books"] = fmt.Sprintf("the books do not balance: %d messages at the door, %d behind it", door, books)
 	}
-	if free, size := freeBytes(m.data), diskBytes(m.data); size > 0 && free*100/size < leastFree {
+	if free, size := diskSpace(m.data); size > 0 && free*100/size < leastFree {
 		t["disk"] = fmt.Sprintf("the disk has %d MB left, %d %%", free>>20, free*100/size)
 	}
 	for _, s := range m.outlets.status() {

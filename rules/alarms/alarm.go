@@ -9,6 +9,8 @@
 package alarms
 
 import (
+	"encoding/json"
+	"fmt"
 	"time"
 
 	"fengsui/devices"
@@ -106,6 +108,20 @@ type Event struct {
 	Step  int    `json:"step,omitempty"`  // levels of the alarm's rule at its point that were taken at Input so far
 	Latch bool   `json:"latch,omitempty"` // the rule keeps the alarm until a person resets it
 	Key   string `json:"key,omitempty"`   // of the command, so that a repetition is recognised
+}
+
+// DecodeEvent reads an event as the alarm log holds it at seq. An event that is
+// about no alarm has none.
+func DecodeEvent(data []byte, seq uint64) (Event, error) {
+	var e Event
+	if err := json.Unmarshal(data, &e); err != nil {
+		return e, fmt.Errorf("read event %d of the alarm log: %w", seq, err)
+	}
+	e.Seq = seq
+	if e.Alarm.ID != "" {
+		e.Alarm.Seq = seq
+	}
+	return e, nil
 }
 
 // Time is a moment in JSON as RFC 3339 with milliseconds in UTC; the zero

@@ -89,7 +89,7 @@ type happening struct {
 // readEvent reads a record of the alarm log. One that cannot be read still gives
 // a frame beside the error, so that the sequence of the stream has no hole.
 func readEvent(r journal.Record) (happening, error) {
-	e, err := decodeEvent(r)
+	e, err := alarms.DecodeEvent(r.Data, r.Seq)
 	if err != nil {
 		e = alarms.Event{Seq: r.Seq, Type: unreadable, Time: alarms.Time(r.Time.UnixMilli())}
 	}
@@ -99,18 +99,6 @@ func readEvent(r journal.Record) (happening, error) {
 	}
 	h.at = r.Time
 	return h, err
-}
-
-func decodeEvent(r journal.Record) (alarms.Event, error) {
-	var e alarms.Event
-	if err := json.Unmarshal(r.Data, &e); err != nil {
-		return e, fmt.Errorf("read event %d of the alarm log: %w", r.Seq, err)
-	}
-	e.Seq = r.Seq
-	if e.Alarm.ID != "" {
-		e.Alarm.Seq = r.Seq
-	}
-	return e, nil
 }
 
 func encodeEvent(e alarms.Event) (happening, error) {

@@ -272,7 +272,7 @@ func (h *Hub) load(ctx context.Context) error {
 	p := newPresent(h.o.ClosedKept)
 	err := h.o.Alarms.Latest(ctx, func(r journal.Record) error {
 		last = max(last, r.Seq)
-		e, err := decodeEvent(r)
+		e, err := alarms.DecodeEvent(r.Data, r.Seq)
 		if err != nil {
 			h.o.Logger.Error("an alarm on record cannot be read", "seq", r.Seq, "key", r.Subject, "error", err)
 			return nil

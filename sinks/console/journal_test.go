@@ -75,7 +75,7 @@ func (p *realParts) console() *rig {
 		return seq
 	}
 	if err := p.alarms.Latest(p.t.Context(), func(rec journal.Record) error {
-		e, err := decodeEvent(rec)
+		e, err := alarms.DecodeEvent(rec.Data, rec.Seq)
 		r.judge.book.Fold(e)
 		return err
 	}); err != nil {

@@ -200,7 +200,7 @@ func (l *memoryLog) fold(seq uint64) map[string]string {
 	defer l.mu.Unlock()
 	m := map[string]string{}
 	for _, r := range l.records[:min(seq, uint64(len(l.records)))] {
-		e, err := decodeEvent(r)
+		e, err := alarms.DecodeEvent(r.Data, r.Seq)
 		if err != nil || e.Alarm.ID == "" {
 			continue
 		}

@@ -2,7 +2,6 @@ package influx
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -65,8 +64,8 @@ func (s *events) Write(ctx context.Context, batch []journal.Record) error {
 // encode skips entries of the alarm log that are not about an alarm, such as a
 // change of the configuration.
 func (s *events) encode(rec journal.Record) error {
-	var e alarms.Event
-	if err := json.Unmarshal(rec.Data, &e); err != nil {
+	e, err := alarms.DecodeEvent(rec.Data, rec.Seq)
+	if err != nil {
 		return undecodable("alarm", rec, err)
 	}
 	if e.Alarm.ID == "" {

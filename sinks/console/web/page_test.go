@@ -1,5 +1,3 @@
-// Package web_test drives the page in a real browser behind the real console:
-// keyboard, races, blindness, accessibility, ten thousand alarms.
 package web_test
 
 import (
