@@ -113,7 +113,18 @@ type Device struct {
 	Interval time.Duration      // overrides the kind's when > 0
 	Params   map[string]float64 // overrides the site's
 
+	Baselines []Baseline // by field, then oldest first
+
 	index int // place in its registry
+}
+
+// Baseline is what a field of a device read when it was installed or last
+// surveyed: what has moved since is told against it. It holds from its date
+// until the next one of the same field.
+type Baseline struct {
+	Field string    `json:"field" yaml:"field"`
+	Value float64   `json:"value" yaml:"value"`
+	From  time.Time `json:"from" yaml:"from"`
 }
 
 // Key is the name of a device across sites: "site/device".
@@ -126,6 +137,16 @@ func (d *Device) Param(name string) (float64, bool) {
 	}
 	v, ok := d.Site.Params[name]
 	return v, ok
+}
+
+// Baseline is the newest baseline of a field that holds at a time, Unix ms.
+func (d *Device) Baseline(field string, at int64) (value float64, ok bool) {
+	for i := range d.Baselines {
+		if b := &d.Baselines[i]; b.Field == field && b.From.UnixMilli() <= at {
+			value, ok = b.Value, true
+		}
+	}
+	return value, ok
 }
 
 // ExpectedInterval is how often the device should speak.

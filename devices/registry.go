@@ -1,6 +1,7 @@
 package devices
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -25,6 +26,8 @@ type DeviceConfig struct {
 	Since    time.Time          `json:"since,omitzero" yaml:"since,omitempty"`
 	Interval Duration           `json:"interval,omitempty" yaml:"interval,omitempty"` // default: the kind's
 	Params   map[string]float64 `json:"params,omitempty" yaml:"params,omitempty"`     // override the site's
+
+	Baselines []Baseline `json:"baselines,omitempty" yaml:"baselines,omitempty"` // dated zero points of fields
 }
 
 // Key is the name of a device across sites: "site/device".
@@ -176,12 +179,16 @@ func (r *Registry) resolve(c DeviceConfig) (*Device, error) {
 	if err := checkParams(c.Params); err != nil {
 		return nil, err
 	}
+	baselines, err := checkBaselines(c.Baselines, kind)
+	if err != nil {
+		return nil, err
+	}
 	if c.Name == (Text{}) {
 		c.Name = Text{ZH: c.ID, EN: c.ID}
 	}
 	return &Device{
 		Site: site, ID: c.ID, Kind: kind, Name: c.Name, State: c.State,
-		Since: c.Since, Interval: time.Duration(c.Interval), Params: c.Params,
+		Since: c.Since, Interval: time.Duration(c.Interval), Params: c.Params, Baselines: baselines,
 	}, nil
 }
 
@@ -214,6 +221,34 @@ func checkParams(params map[string]float64) error {
 	}
 	return nil
 }
+
+// checkBaselines returns them by field, then oldest first.
+func checkBaselines(baselines []Baseline, kind *Kind) ([]Baseline, error) {
+	for i, b := range baselines {
+		at := fmt.Sprintf("baselines[%d]", i)
+		if _, ok := kind.Field(b.Field); !ok {
+			return nil, &partError{at + ".field", fmt.Errorf("unknown field %q of %s%s", b.Field, kind.ID, DidYouMean(b.Field, kind.fieldNames()))}
+		}
+		if math.IsNaN(b.Value) || math.IsInf(b.Value, 0) {
+			return nil, &partError{at + ".value", fmt.Errorf("the baseline of %s is %v, want a number", b.Field, b.Value)}
+		}
+		if b.From.IsZero() {
+			return nil, &partError{at + ".from", fmt.Errorf("the baseline of %s needs the time from which it holds, e.g. from: 2026-03-01T00:00:00+08:00", b.Field)}
+		}
+	}
+	sorted := slices.Clone(baselines)
+	slices.SortFunc(sorted, func(a, b Baseline) int {
+		return cmp.Or(strings.Compare(a.Field, b.Field), a.From.Compare(b.From))
+	})
+	for i := 1; i < len(sorted); i++ {
+		if a, b := sorted[i-1], sorted[i]; a.Field == b.Field && a.From.Equal(b.From) {
+			return nil, &partError{"baselines", fmt.Errorf("two baselines of %s hold from the same time, %s; keep one", b.Field, b.From.Format(time.RFC3339))}
+		}
+	}
+	return sorted, nil
+}
+
+func (k *Kind) fieldNames() []string { return slices.Collect(maps.Keys(k.byName)) }
 
 // ValidID reports whether s can be the id of a site or device.
 func ValidID(s string) bool {
@@ -338,6 +373,6 @@ func (r *Registry) fingerprint() (string, error) {
 func (d *Device) Config() DeviceConfig {
 	return DeviceConfig{
 		Site: d.Site.ID, ID: d.ID, Kind: d.Kind.ID, Name: d.Name, State: d.State,
-		Since: d.Since, Interval: Duration(d.Interval), Params: d.Params,
+		Since: d.Since, Interval: Duration(d.Interval), Params: d.Params, Baselines: d.Baselines,
 	}
 }
