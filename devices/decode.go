@@ -15,7 +15,8 @@ import (
 type Decoded struct {
 	in       Incoming
 	registry *Registry // it was read against
-	device   *Device   // nil: quarantined
+	device   *Device   // whose samples are being read
+	speakers []*Device // devices it speaks of; those of a foreign format only where something of theirs is usable
 	presence Presence  // of a status message
 	usable   bool      // something of it can be kept
 	delivery uint64    // fingerprint of the delivery; 0 at QoS 0
@@ -28,6 +29,7 @@ type Decoded struct {
 
 // sample is one moment a message tells of.
 type sample struct {
+	device   *Device
 	own      int64 // the device's own time, Unix ms
 	timed    bool
 	untimed  bool
@@ -47,7 +49,7 @@ func (i *Intake) Decode(in Incoming, out *Decoded) { i.decode(i.registry.Load(),
 
 func (i *Intake) decode(r *Registry, in Incoming, d *Decoded) {
 	clear(d.rejections)
-	*d = Decoded{in: in, registry: r, samples: d.samples[:0], values: d.values[:0], rejections: d.rejections[:0]}
+	*d = Decoded{in: in, registry: r, speakers: d.speakers[:0], samples: d.samples[:0], values: d.values[:0], rejections: d.rejections[:0]}
 	key, leaf, ok := splitTopic(in.Topic)
 	if !ok {
 		d.reject(CodeBadTopic, "", "the topic is not v1/{site}/{device}/telemetry or …/status", "a foreign format needs a route in the gateway's configuration")
@@ -65,14 +67,20 @@ func (i *Intake) decode(r *Registry, in Incoming, d *Decoded) {
 	case "telemetry":
 		house := i.houses.Get().(*codec.House)
 		defer i.houses.Put(house)
-		d.device = device
+		d.hear(device)
 		d.telemetry(house)
 	case "status":
-		d.device = device
+		d.hear(device)
 		d.status()
 	default:
 		d.reject(CodeBadTopic, "", fmt.Sprintf("nothing is received under %q", clip(leaf)), "publish to v1/{site}/{device}/telemetry or …/status")
 	}
+}
+
+// hear says that what follows is of this device.
+func (d *Decoded) hear(device *Device) {
+	d.device = device
+	d.speakers = append(d.speakers, device)
 }
 
 // splitTopic cuts v1/{site}/{device}/{leaf} into "site/device" and leaf.
@@ -163,7 +171,7 @@ func (d *Decoded) rejectPayload(err error) {
 
 // sample takes one sample of the payload.
 func (d *Decoded) sample(s *codec.Sample) error {
-	x := sample{own: s.Time, timed: s.Timed, untimed: s.Untimed, array: s.Array, seq: s.Seq, from: len(d.values)}
+	x := sample{device: d.device, own: s.Time, timed: s.Timed, untimed: s.Untimed, array: s.Array, seq: s.Seq, from: len(d.values)}
 	for _, e := range s.Errors {
 		d.rejectError(e)
 	}
@@ -296,9 +304,17 @@ func (d *Decoded) reject(code, field, detail, hint string) {
 	}
 	d.rejections = append(d.rejections, Rejection{
 		Position: d.in.Position, Index: d.in.Index, Received: d.in.Received,
-		Source: strings.Clone(d.in.Source), Client: strings.Clone(d.in.Client), Topic: strings.Clone(d.in.Topic),
+		Source: strings.Clone(d.in.Source), Client: strings.Clone(d.in.Client), Topic: strings.Clone(d.in.Topic), Device: d.deviceKey(),
 		Code: code, Field: field, Detail: detail, Hint: hint,
 	})
+}
+
+// deviceKey names the device that is being read, "" for none.
+func (d *Decoded) deviceKey() string {
+	if d.device == nil {
+		return ""
+	}
+	return d.device.Key()
 }
 
 // clip shortens a text from outside for a log or an answer.

@@ -20,6 +20,7 @@ type Incoming struct {
 	Received int64  // Unix ms
 	Source   string
 	Client   string
+	User     string // of the credential it was sent under; empty through an external broker
 	Topic    string
 	Payload  []byte
 	// Retained says that a broker handed the message out of its memory, so that
@@ -63,11 +64,13 @@ const (
 
 // Verdict is what became of one message.
 type Verdict struct {
-	Class    Class
-	Device   *Device  // nil where the topic names none that is known
+	Class Class
+	// Devices it speaks of; none where it names none that is known. One message of
+	// an edge gateway may speak of many. Valid until the next Decode.
+	Devices  []*Device
 	Presence Presence // of a status message
-	// Spoke says that the device is alive: it sent telemetry, and not out of a
-	// broker's memory.
+	// Spoke says that the devices are alive: they sent telemetry, and not out of
+	// a broker's memory.
 	Spoke bool
 	// Readings are the message's own, the newest last; they are also in the
 	// outcome and valid as long as it is.
@@ -149,7 +152,7 @@ func (i *Intake) Accept(d *Decoded, out *Outcome) Verdict {
 	if r := i.registry.Load(); d.registry != r {
 		i.decode(r, d.in, d)
 	}
-	v := Verdict{Device: d.device, Presence: d.presence}
+	v := Verdict{Devices: d.speakers, Presence: d.presence}
 	readings, rejections := len(out.Readings), len(out.Rejections)
 	switch {
 	case !d.usable:
@@ -208,8 +211,8 @@ func (i *Intake) samples(d *Decoded, out *Outcome) bool {
 // sample turns one sample into a reading. It reports false when the sample had
 // been seen before.
 func (i *Intake) sample(d *Decoded, x *sample, out *Outcome) bool {
-	m := &i.devices[d.device.index]
-	at, flags := m.clock.place(x, &d.in, d.device.Kind.Lateness.Milliseconds(), i.historyAfter)
+	m := &i.devices[x.device.index]
+	at, flags := m.clock.place(x, &d.in, x.device.Kind.Lateness.Milliseconds(), i.historyAfter)
 	// Only a time of its own makes two samples the same one; a clock that stands
 	// still must not make a second alarm the first.
 	if x.timed && flags&ClockSuspect == 0 {
@@ -222,14 +225,14 @@ func (i *Intake) sample(d *Decoded, x *sample, out *Outcome) bool {
 	if x.from == x.to {
 		return true // alive, without values
 	}
-	if !d.device.State.Judged() {
+	if !x.device.State.Judged() {
 		flags |= Unjudged
 	}
 	from := len(out.values)
 	out.values = append(out.values, d.values[x.from:x.to]...)
 	values := out.values[from:len(out.values):len(out.values)]
 	out.Readings = append(out.Readings, Reading{
-		Device: d.device, Time: at, Received: d.in.Received, Seq: x.seq, Flags: flags, Values: values,
+		Device: x.device, Time: at, Received: d.in.Received, Seq: x.seq, Flags: flags, Values: values,
 	})
 	return true
 }

@@ -87,7 +87,7 @@ func TestBooksBalance(t *testing.T) {
 			whole := slices.ContainsFunc(v.Rejections, func(r Rejection) bool { return r.Whole })
 			switch v.Class {
 			case Accepted:
-				if whole || v.Device == nil {
+				if whole || len(v.Devices) == 0 {
 					t.Fatalf("accepted, yet %+v", v)
 				}
 			case Duplicate:
@@ -250,7 +250,7 @@ func TestChangedRegistry(t *testing.T) {
 	take(i, &d, old)
 	i.Decode(in, &d)
 	i.SetRegistry(county(t, DeviceConfig{Site: "canteen", ID: "new", Kind: "combustible_gas"}))
-	if v := i.Accept(&d, &out); v.Class != Accepted || v.Device.Key() != "canteen/new" {
+	if v := i.Accept(&d, &out); v.Class != Accepted || v.Devices[0].Key() != "canteen/new" {
 		t.Errorf("a device that was registered meanwhile: %+v", v)
 	}
 	if v, _ := take(i, &d, old); v.Class != Duplicate {

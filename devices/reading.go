@@ -84,11 +84,12 @@ type Rejection struct {
 	Source   string `json:"source"`
 	Client   string `json:"client,omitempty"`
 	Topic    string `json:"topic"`
-	Code     string `json:"code"`            // a word from Codes: unknown_device, bad_json, unknown_field, …
-	Field    string `json:"field,omitempty"` // the field it is about, if it is about one
-	Detail   string `json:"detail"`          // what was wrong and where, for people
-	Hint     string `json:"hint,omitempty"`  // what to send instead, where that is known
-	Whole    bool   `json:"whole"`           // the whole message was quarantined, not one field
+	Device   string `json:"device,omitempty"` // "site/device", where that is known
+	Code     string `json:"code"`             // a word from Codes: unknown_device, bad_json, unknown_field, …
+	Field    string `json:"field,omitempty"`  // the field it is about, if it is about one
+	Detail   string `json:"detail"`           // what was wrong and where, for people
+	Hint     string `json:"hint,omitempty"`   // what to send instead, where that is known
+	Whole    bool   `json:"whole"`            // the whole message was quarantined, not one field
 }
 
 // Codes of rejections, besides those of the wire format (see devices/codec).

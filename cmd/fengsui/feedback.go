@@ -50,7 +50,7 @@ func (f *feedback) Run(ctx context.Context) error {
 }
 
 func (f *feedback) publish(r devices.Rejection) {
-	topic, ok := feedbackTopic(r.Topic)
+	topic, ok := feedbackTopic(&r)
 	if !ok || !f.due(topic+r.Code+r.Field) {
 		return
 	}
@@ -85,9 +85,13 @@ func (f *feedback) due(key string) bool {
 	return true
 }
 
-// feedbackTopic is where the sender of a house topic listens.
-func feedbackTopic(topic string) (string, bool) {
-	parts := strings.Split(topic, "/")
+// feedbackTopic is where the device a rejection is about listens, or, while that
+// is not known, the sender of its house topic.
+func feedbackTopic(r *devices.Rejection) (string, bool) {
+	if r.Device != "" {
+		return "v1/" + r.Device + "/feedback", true
+	}
+	parts := strings.Split(r.Topic, "/")
 	if len(parts) != 4 || parts[0] != "v1" || !devices.ValidID(parts[1]) || !devices.ValidID(parts[2]) {
 		return "", false
 	}

@@ -202,18 +202,17 @@ func (j *judge) source(name string) string {
 // telegram judges what a device published: readings, or its status.
 func (j *judge) telegram(m *message) {
 	v := j.Intake.Accept(&m.decoded, &j.outcome)
-	if v.Device == nil {
-		return
-	}
-	j.Presence.heard(v.Device, m.Source, j.clock, v.Presence, v.Spoke)
-	if v.Spoke {
-		j.changes = j.Engine.Spoke(v.Device, m.Source, j.clock, j.changes)
-	}
-	switch v.Presence {
-	case devices.Online:
-		j.changes = j.Engine.Online(v.Device, j.clock, j.changes)
-	case devices.Offline:
-		j.changes = j.Engine.Offline(v.Device, j.clock, j.changes)
+	for _, d := range v.Devices {
+		j.Presence.heard(d, m.Source, j.clock, v.Presence, v.Spoke)
+		if v.Spoke {
+			j.changes = j.Engine.Spoke(d, m.Source, j.clock, j.changes)
+		}
+		switch v.Presence {
+		case devices.Online:
+			j.changes = j.Engine.Online(d, j.clock, j.changes)
+		case devices.Offline:
+			j.changes = j.Engine.Offline(d, j.clock, j.changes)
+		}
 	}
 	for i := range v.Readings {
 		j.changes = j.Engine.Judge(&v.Readings[i], j.clock, j.changes)
@@ -458,7 +457,7 @@ func (j *judge) recycle(e *entry) {
 func incoming(position uint64, index int, m *ingest.Message) devices.Incoming {
 	return devices.Incoming{
 		Position: position, Index: index, Received: m.Received.UnixMilli(),
-		Source: m.Source, Client: m.Client, Topic: m.Topic, Payload: m.Payload,
+		Source: m.Source, Client: m.Client, User: m.User, Topic: m.Topic, Payload: m.Payload,
 		Retained: m.Retained && m.Source != embeddedSource, // there it only asks to be retained
 		Dup:      m.Dup, PacketID: m.PacketID,
 	}
