@@ -61,6 +61,7 @@ type Runner struct {
 	lastSave   time.Time
 	unsaved    int // bytes written since the cursor was saved
 	retryDelay time.Duration
+	catchUp    catchUp
 
 	mu        sync.Mutex
 	gathering *batch
@@ -305,6 +306,11 @@ func (r *Runner) accepted(b *batch) {
 	if recovered {
 		r.logger.Info("sink accepts again", "position", b.last().Seq)
 	}
+	now, age := time.Now(), time.Duration(0)
+	if b.last().Seq < r.o.Log.Last().Seq {
+		age = time.Since(b.last().Time)
+	}
+	r.catchUp.follow(r.logger, now, age, r.Status)
 }
 
 // failed notes an error of the sink and says how long to wait.

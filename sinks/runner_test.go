@@ -675,8 +675,45 @@ func TestRateAndETA(t *testing.T) {
 		if s.Rate < 9_500 || s.Rate > 10_500 {
 			t.Errorf("rate %v, want about 10,000 units a second", s.Rate)
 		}
+		if s.Entries < 95 || s.Entries > 105 {
+			t.Errorf("%v entries a second, want about 100", s.Entries)
+		}
 		if want := 50 * time.Second; s.ETA < want*9/10 || s.ETA > want*11/10 {
 			t.Errorf("ETA %v, want about %v; status %+v", s.ETA, want, s)
+		}
+	})
+}
+
+// TestCatchingUpIsTold: a sink that was away for long says when it begins to
+// catch up, how far it is now and then, and when it is done; a live one is quiet.
+func TestCatchingUpIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemoryLog()
+		old := time.Now().Add(-time.Hour)
+		for i := range 900 { // each 100 ms, with 10 units: 90 s of work
+			log.entries = append(log.entries, journal.Record{Seq: uint64(i + 1), Time: old, Count: 10, Total: uint64(i+1) * 10})
+		}
+		var said bytes.Buffer
+		r := NewRunner(RunnerOptions{Sink: &memorySink{takes: 100 * time.Millisecond}, Log: log, Cursor: &memoryCursor{}, MaxUnits: 10,
+			Logger: slog.New(slog.NewTextHandler(&said, nil))})
+		stop := start(r)
+		time.Sleep(2 * time.Minute)
+		for range 3 {
+			log.append(1)
+			time.Sleep(time.Second)
+		}
+		stop()
+		for text, want := range map[string]int{
+			"sink begins to catch up": 1, "behind=1h0m0s": 1, "entries=899 units=8990": 1,
+			"sink is catching up": 2, "units_per_second=100 left=1m0s": 1, "units_per_second=100 left=30s": 1,
+			"sink has caught up": 1, "took=1m30s": 1,
+		} {
+			if n := strings.Count(said.String(), text); n != want {
+				t.Errorf("%q was said %d times, want %d", text, n, want)
+			}
+		}
+		if t.Failed() {
+			t.Log(said.String())
 		}
 	})
 }

@@ -22,6 +22,7 @@ type Status struct {
 
 	Written uint64        // units accepted since start
 	Rate    float64       // units a second accepted, over the last half minute
+	Entries float64       // entries a second accepted, likewise
 	ETA     time.Duration // until the head is reached at this rate; negative: not at this rate
 
 	Rejected  uint64    // units the sink put aside since start, never to be accepted
@@ -82,14 +83,15 @@ type state struct {
 
 // sample is how far the sink and the log were at one moment.
 type sample struct {
-	at      time.Time
-	written uint64
-	head    uint64 // units in the log
+	at       time.Time
+	position uint64
+	written  uint64
+	head     uint64 // units in the log
 }
 
 func (s *state) begin(now time.Time, at uint64, head journal.Mark) {
 	s.position, s.saved = at, at
-	s.samples = append(s.samples[:0], sample{now, 0, head.Total})
+	s.samples = append(s.samples[:0], sample{now, at, 0, head.Total})
 }
 
 // read learns from the first record how many units lie before it.
@@ -120,7 +122,7 @@ func (s *state) sample(now time.Time, head journal.Mark) {
 	for old < len(s.samples) && now.Sub(s.samples[old].at) > rateWindow {
 		old++
 	}
-	s.samples = append(s.samples[:copy(s.samples, s.samples[old:])], sample{now, s.written, head.Total})
+	s.samples = append(s.samples[:copy(s.samples, s.samples[old:])], sample{now, s.position, s.written, head.Total})
 }
 
 // failed reports whether the error only repeats the one before.
@@ -159,29 +161,27 @@ func (s *state) status(now time.Time, head journal.Mark) Status {
 			st.LagUnits = head.Total - s.total
 		}
 	}
-	st.Rate, st.ETA = s.rate(now, head, st.LagUnits)
+	s.pace(&st, now, head)
 	return st
 }
 
-// rate is units a second, and the time to the head if the log goes on growing
-// as it did.
-func (s *state) rate(now time.Time, head journal.Mark, lag uint64) (rate float64, eta time.Duration) {
+// pace is how fast the sink accepts, and the time to the head if the log goes on
+// growing as it did.
+func (s *state) pace(st *Status, now time.Time, head journal.Mark) {
+	if st.LagEntries > 0 {
+		st.ETA = -1
+	}
 	for _, from := range s.samples {
 		seconds := now.Sub(from.at).Seconds()
 		if seconds > rateWindow.Seconds() || seconds <= 0 {
 			continue
 		}
-		rate = float64(s.written-from.written) / seconds
-		if lag == 0 {
-			return rate, 0
+		st.Rate = float64(s.written-from.written) / seconds
+		st.Entries = float64(s.position-from.position) / seconds
+		closing := st.Rate - float64(head.Total-from.head)/seconds
+		if st.LagEntries > 0 && closing > 0 {
+			st.ETA = time.Duration(float64(st.LagUnits) / closing * float64(time.Second))
 		}
-		if closing := rate - float64(head.Total-from.head)/seconds; closing > 0 {
-			return rate, time.Duration(float64(lag) / closing * float64(time.Second))
-		}
-		return rate, -1
+		return
 	}
-	if lag == 0 {
-		return 0, 0
-	}
-	return 0, -1
 }

@@ -106,7 +106,12 @@ func sinkHealth(s sinks.Status) console.SinkHealth {
 	if what == "" {
 		what = s.Error
 	}
-	return console.SinkHealth{Name: s.Sink, LagEntries: s.LagEntries, LagSeconds: s.Lag.Seconds(), Error: what}
+	h := console.SinkHealth{Name: s.Sink, LagEntries: s.LagEntries, LagSeconds: s.Lag.Seconds(), Rate: s.Entries, Error: what}
+	if s.LagEntries > 0 && s.ETA >= 0 {
+		left := s.ETA.Seconds()
+		h.ETASeconds = &left
+	}
+	return h
 }
 
 // diskSpace is the room on the disk of a folder, free and in all; zeros if it

@@ -48,7 +48,11 @@ type SinkHealth struct {
 	Name       string  `json:"name"`
 	LagEntries uint64  `json:"lag_entries"`
 	LagSeconds float64 `json:"lag_seconds"`
-	Error      string  `json:"error"`
+	Rate       float64 `json:"rate"` // entries a second accepted
+	// ETASeconds is how long the sink needs to reach the head of its log; absent
+	// at the head, and where it does not come nearer.
+	ETASeconds *float64 `json:"eta_seconds,omitempty"`
+	Error      string   `json:"error"`
 }
 
 // LogHealth is the room the logs have.

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"maps"
+	"math"
 	"runtime"
 	"slices"
 
@@ -9,6 +10,7 @@ import (
 
 	"fengsui/rules"
 	"fengsui/rules/alarms"
+	"fengsui/sinks"
 )
 
 // other stands for every word that is not allowed in a label.
@@ -33,6 +35,7 @@ type collector struct {
 	alarms, events                                   *prometheus.Desc
 	sinkLag, sinkLagSeconds, sinkWritten, sinkErrors *prometheus.Desc
 	sinkLost, sinkRejected, sinkStopped              *prometheus.Desc
+	sinkLagUnits, sinkCatchUp                        *prometheus.Desc
 	logBytes, diskFree, consoles, canary             *prometheus.Desc
 }
 
@@ -68,6 +71,8 @@ func newCollector(o Options) *collector {
 
 		sinkLag:        desc("sink_lag_entries", "Log entries that a sink has not accepted yet.", "sink"),
 		sinkLagSeconds: desc("sink_lag_seconds", "Age of the oldest entry that a sink has not accepted yet.", "sink"),
+		sinkLagUnits:   desc("sink_lag_units", "Readings or events in those entries.", "sink"),
+		sinkCatchUp:    desc("sink_catch_up_seconds", "Time until a sink has caught up, at the pace of the last half minute: 0 when it has, +Inf while it does not come nearer.", "sink"),
 		sinkWritten:    desc("sink_written_total", "Readings or events that a sink accepted.", "sink"),
 		sinkErrors:     desc("sink_errors_total", "Failed attempts to write to a sink; they are repeated until accepted.", "sink"),
 		sinkLost:       desc("sink_lost_entries_total", "Log entries that were gone or damaged before a sink had them.", "sink"),
@@ -183,12 +188,24 @@ func (c *collector) collectSinks(e emitter) {
 		}
 		e.gauge(c.sinkLag, float64(s.LagEntries), s.Sink)
 		e.gauge(c.sinkLagSeconds, s.Lag.Seconds(), s.Sink)
+		e.gauge(c.sinkLagUnits, float64(s.LagUnits), s.Sink)
+		e.gauge(c.sinkCatchUp, catchUp(s), s.Sink)
 		e.counter(c.sinkWritten, float64(s.Written), s.Sink)
 		e.counter(c.sinkErrors, float64(s.Errors), s.Sink)
 		e.counter(c.sinkLost, float64(s.Lost), s.Sink)
 		e.counter(c.sinkRejected, float64(s.Rejected), s.Sink)
 		e.gauge(c.sinkStopped, bit(s.Stopped != ""), s.Sink)
 	}
+}
+
+func catchUp(s sinks.Status) float64 {
+	switch {
+	case s.LagEntries == 0:
+		return 0
+	case s.ETA < 0:
+		return math.Inf(1)
+	}
+	return s.ETA.Seconds()
 }
 
 func (c *collector) collectHouse(e emitter) {

@@ -52,7 +52,7 @@ func example() Options {
 			return []AlarmCount{{rules.Red, alarms.ActiveUnacked, 2}, {rules.Red, alarms.ActiveUnacked, 1}, {rules.Fault, alarms.ClearedUnacked, 5}}
 		},
 		Sinks: func() []sinks.Status {
-			return []sinks.Status{{Sink: "influx", LagEntries: 12, Lag: 1500 * time.Millisecond, Written: 900, Errors: 13, Lost: 14, Rejected: 15, Stopped: "wrong token"}}
+			return []sinks.Status{{Sink: "influx", LagEntries: 12, LagUnits: 120, Lag: 1500 * time.Millisecond, ETA: 90 * time.Second, Written: 900, Errors: 13, Lost: 14, Rejected: 15, Stopped: "wrong token"}}
 		},
 		Logs:     func() []LogSize { return []LogSize{{"input", 1 << 20}, {"alarms", 1 << 10}} },
 		DiskFree: func() uint64 { return 1 << 33 },
@@ -167,6 +167,8 @@ func TestValues(t *testing.T) {
 		{"fengsui_alarm_events_total", `type="other"`, 1},
 		{"fengsui_sink_lag_entries", `sink="influx"`, 12},
 		{"fengsui_sink_lag_seconds", `sink="influx"`, 1.5},
+		{"fengsui_sink_lag_units", `sink="influx"`, 120},
+		{"fengsui_sink_catch_up_seconds", `sink="influx"`, 90},
 		{"fengsui_sink_written_total", `sink="influx"`, 900},
 		{"fengsui_sink_errors_total", `sink="influx"`, 13},
 		{"fengsui_sink_lost_entries_total", `sink="influx"`, 14},
