@@ -15,7 +15,8 @@
 //	kind: combustible_gas
 //	tests:
 //	  - name: 浓度升高：黄，红 / gas rises
-//	    params: {gas_low_lel_pct: 25}        # design values of the site
+//	    params: {gas_low_lel_pct: 25}        # design values
+//	    baselines: {temp_1_c: 20}            # zero points of fields, for rules with measure: {delta: {}}
 //	    readings:
 //	      - {at: 0s, gas_lel_pct: 3, valve_state: 0}
 //	      - {from: 1m, to: 5m, every: 1m, gas_lel_pct: 5..45} # a ramp

@@ -63,11 +63,12 @@ type fileText struct {
 }
 
 type testText struct {
-	Name     string             `yaml:"name"`
-	Params   map[string]float64 `yaml:"params"`
-	Interval devices.Duration   `yaml:"interval"`
-	Readings []map[string]any   `yaml:"readings"`
-	Expect   []expectText       `yaml:"expect"`
+	Name      string             `yaml:"name"`
+	Params    map[string]float64 `yaml:"params"`
+	Baselines map[string]float64 `yaml:"baselines"`
+	Interval  devices.Duration   `yaml:"interval"`
+	Readings  []map[string]any   `yaml:"readings"`
+	Expect    []expectText       `yaml:"expect"`
 }
 
 type expectText struct {
@@ -173,7 +174,7 @@ func (p *parser) test(t *testText, at string) {
 	}
 	out := &Test{Name: t.Name, Place: p.place(at), device: devices.DeviceConfig{
 		Site: testSite, ID: testDevice, Kind: p.kind.ID, State: devices.InService,
-		Interval: t.Interval, Params: t.Params,
+		Interval: t.Interval, Params: t.Params, Baselines: p.baselines(t.Baselines, at+".baselines"),
 	}}
 	for i, r := range t.Readings {
 		out.readings = append(out.readings, p.reading(r, fmt.Sprintf("%s.readings[%d]", at, i))...)
@@ -187,6 +188,17 @@ func (p *parser) test(t *testText, at string) {
 	}
 	slices.SortStableFunc(out.expects, func(a, b expect) int { return cmp.Compare(a.at, b.at) })
 	p.Tests = append(p.Tests, out)
+}
+
+// baselines hold from the beginning of the year in which every test starts.
+func (p *parser) baselines(of map[string]float64, at string) (all []devices.Baseline) {
+	for _, field := range slices.Sorted(maps.Keys(of)) {
+		if _, ok := p.kind.Field(field); !ok {
+			p.complain(at+"."+field, "kind %s has no field %q%s", p.kind.ID, field, devices.DidYouMean(field, fieldNames(p.kind)))
+		}
+		all = append(all, devices.Baseline{Field: field, Value: of[field], From: time.UnixMilli(begin).AddDate(0, -5, 0)})
+	}
+	return all
 }
 
 // mostReadings bounds what one entry may stand for.
