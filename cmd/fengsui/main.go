@@ -28,6 +28,7 @@ const usage = `fengsui watches what devices report over MQTT and raises alarms.
   fengsui run -config FILE         run the gateway
   fengsui device add|list|revoke   devices and their passwords
   fengsui user add|list|remove     people and their roles
+  fengsui cert [NAME…]             a certificate for HTTPS and MQTT over TLS
   fengsui simulate -broker URL     publish as the demo's devices to any broker
   fengsui version
 
@@ -85,6 +86,8 @@ func dispatch(ctx context.Context, t terminal, args []string) error {
 		return runDevice(ctx, t, rest)
 	case "user":
 		return runUser(ctx, t, rest)
+	case "cert":
+		return runCert(t, rest)
 	case "simulate":
 		return runSimulate(ctx, t, rest)
 	case "version":

@@ -20,19 +20,20 @@ import (
 
 // screensOptions are what the console shows, and who may see it.
 type screensOptions struct {
-	App       appOptions
-	Store     *journal.Store
-	Input     *journal.Log
-	Readings  *journal.Log
-	Alarms    *journal.KeyedLog
-	Judge     *judge
-	Inventory *inventory
-	Presence  *presence
-	Sources   *sources
-	Outlets   *outlets
-	Meters    *metrics.Metrics
-	Now       func() time.Time
-	Logger    *slog.Logger
+	App         appOptions
+	Certificate *certificate // nil: plain HTTP
+	Store       *journal.Store
+	Input       *journal.Log
+	Readings    *journal.Log
+	Alarms      *journal.KeyedLog
+	Judge       *judge
+	Inventory   *inventory
+	Presence    *presence
+	Sources     *sources
+	Outlets     *outlets
+	Meters      *metrics.Metrics
+	Now         func() time.Time
+	Logger      *slog.Logger
 }
 
 // newScreens opens people and console.
@@ -59,7 +60,7 @@ func newScreens(ctx context.Context, o screensOptions) (*console.Server, error) 
 		}
 	}
 	return console.NewServer(console.Options{
-		Listen: o.App.Config.HTTP.Listen, Origins: o.App.Config.HTTP.Origins,
+		Listen: o.App.Config.HTTP.Listen, TLS: o.Certificate.config(), Origins: o.App.Config.HTTP.Origins,
 		Hub: console.HubOptions{
 			Alarms: o.Alarms, Readings: o.Readings, Health: o.health, Now: o.Now,
 			OnPublished: func(age time.Duration) { o.Meters.Sent(1, age) },

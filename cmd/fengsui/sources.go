@@ -20,16 +20,19 @@ type sources struct {
 	external []*mqtt.Source
 }
 
-func newSources(cfg Config, receiver *ingest.Receiver, inventory *inventory, logger *slog.Logger) (*sources, error) {
+func newSources(cfg Config, receiver *ingest.Receiver, inventory *inventory, cert *certificate, logger *slog.Logger) (*sources, error) {
 	s := &sources{}
-	if cfg.MQTT.Listen != "" {
-		var err error
-		s.embedded, err = broker.Listen(broker.Options{
+	if cfg.MQTT.Listen != "" || cfg.mqttOverTLS() {
+		o := broker.Options{
 			Listen: cfg.MQTT.Listen, Receiver: receiver, MaxPayload: cfg.MQTT.MaxPayload,
 			Authorizer: doorkeeper{auth: inventory.auth, anonymous: cfg.MQTT.anonymous},
 			Logger:     logger.With("part", "broker"),
-		})
-		if err != nil {
+		}
+		if cfg.mqttOverTLS() {
+			o.TLSListen, o.TLS = cfg.MQTT.TLSListen, cert.config()
+		}
+		var err error
+		if s.embedded, err = broker.Listen(o); err != nil {
 			return nil, err
 		}
 	}
@@ -74,12 +77,19 @@ func (s *sources) parts() []part {
 	return parts
 }
 
-// address is where the embedded intake listens; empty where it is switched off.
-func (s *sources) address() string {
+// addresses are where the embedded intake listens, plain and over TLS; empty
+// where that is switched off.
+func (s *sources) addresses() (plain, secure string) {
 	if s.embedded == nil {
-		return ""
+		return "", ""
 	}
-	return s.embedded.Addr().String()
+	if a := s.embedded.Addr(); a != nil {
+		plain = a.String()
+	}
+	if a := s.embedded.TLSAddr(); a != nil {
+		secure = a.String()
+	}
+	return plain, secure
 }
 
 // deliver publishes to devices that subscribe.

@@ -83,7 +83,7 @@ const leastFree = 10
 // troubles are what can be wrong with the gateway itself; those that are well
 // have no reason.
 func (m *measured) troubles() map[string]string {
-	t := map[string]string{"books": "", "disk": ""}
+	t := map[string]string{"books": "", "disk": "", "certificate": m.certificate.trouble(m.now())}
 	if door, books := m.door().Residue, m.books().Residue; door != 0 || books != 0 {
 		t["books"] = fmt.Sprintf("the books do not balance: %d messages at the door, %d behind it", door, books)
 	}

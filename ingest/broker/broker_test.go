@@ -566,7 +566,12 @@ func TestStrangersAreRefusedAndRemembered(t *testing.T) {
 
 func rawDevice(t *testing.T, g *gateway) *device {
 	t.Helper()
-	c, err := net.Dial("tcp", g.address())
+	return rawDeviceAt(t, g.address())
+}
+
+func rawDeviceAt(t *testing.T, address string) *device {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
