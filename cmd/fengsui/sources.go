@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"time"
@@ -117,13 +118,10 @@ func (s *sources) Refused(limit int) []console.Refused {
 		if len(list) == limit {
 			break
 		}
-		reason := r.Reason
-		if r.Topic != "" {
-			reason = r.Topic + ": " + reason
-		}
 		list = append(list, console.Refused{
-			Time: alarms.Time(r.Time.UnixMilli()), Source: embeddedSource, Address: r.Remote,
-			Client: r.Client, User: r.User, Reason: reason, Count: 1,
+			First: alarms.Time(r.First.UnixMilli()), Time: alarms.Time(r.Time.UnixMilli()), Source: embeddedSource,
+			Address: r.Remote, Client: r.Client, User: r.User,
+			Action: string(r.Action), Topic: r.Topic, Code: r.Code, Reason: r.Reason, Count: r.Count,
 		})
 	}
 	return list
@@ -136,6 +134,12 @@ type doorkeeper struct {
 	anonymous bool
 }
 
+// Codes of connections that are not let in.
+const (
+	refusedUser     = "unknown_user"
+	refusedPassword = "wrong_password"
+)
+
 const loginPatience = 20 * time.Second
 
 func (d doorkeeper) Connect(l broker.Login) (broker.Identity, error) {
@@ -145,7 +149,12 @@ func (d doorkeeper) Connect(l broker.Login) (broker.Identity, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), loginPatience)
 	defer cancel()
 	c, err := d.auth.Authenticate(ctx, l.User, l.Password)
-	if err != nil {
+	switch {
+	case errors.Is(err, devices.ErrUnknownUser):
+		return nil, &broker.Denial{Code: refusedUser, Err: err}
+	case errors.Is(err, devices.ErrWrongPassword):
+		return nil, &broker.Denial{Code: refusedPassword, Err: err}
+	case err != nil:
 		return nil, err
 	}
 	return credential{c}, nil

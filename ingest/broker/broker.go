@@ -291,8 +291,8 @@ func (b *Broker) Deliver(topic string, payload []byte, retain bool) error {
 	return nil
 }
 
-// Refusals returns the last 100 connections, publishes and subscriptions that
-// were refused, newest first.
+// Refusals returns the last 256 connections, publishes and subscriptions that
+// were refused, newest first, repetitions folded into one.
 func (b *Broker) Refusals() []Refusal { return b.refusals.all() }
 
 // Connected returns how many clients are connected.

@@ -37,15 +37,19 @@ type Sample struct {
 	Value float64
 }
 
-// Refused is a connection that the intake did not let in.
+// Refused is something a client asked the intake for and did not get.
 type Refused struct {
+	First   alarms.Time `json:"first"`
 	Time    alarms.Time `json:"time"` // of the last attempt
 	Source  string      `json:"source"`
 	Address string      `json:"address"`
 	Client  string      `json:"client"`
-	User    string      `json:"user"`
+	User    string      `json:"user"`   // as the client said, whether or not it was true
+	Action  string      `json:"action"` // connect, publish or subscribe
+	Topic   string      `json:"topic"`
+	Code    string      `json:"code"`
 	Reason  string      `json:"reason"`
-	Count   int         `json:"count"` // attempts in a row
+	Count   int         `json:"count"` // attempts that were the same
 }
 
 // Quarantine gives the newest rejections, newest first.
@@ -53,7 +57,7 @@ type Quarantine interface {
 	Rejections(limit int, wanted func(*devices.Rejection) bool) []devices.Rejection
 }
 
-// Door gives the newest connections refused, newest first.
+// Door gives what was refused at the intake, newest first.
 type Door interface {
 	Refused(limit int) []Refused
 }
