@@ -117,9 +117,11 @@ func runApp(ctx context.Context, o appOptions) error {
 		return err
 	}
 	defer outlets.close()
+	past := newPast(cfg.History, readingsLog, judge.caught, now, logger.With("part", "history"))
 	screens, err := newScreens(ctx, screensOptions{
 		App: o, Certificate: certificate, Store: store, Input: input, Readings: readingsLog, Alarms: alarmLog,
 		Judge: judge, Inventory: inventory, Presence: present, Sources: sources, Outlets: outlets,
+		Past: past, Rules: ruleSet,
 		Meters: meters, Now: now, Logger: logger.With("part", "console"),
 	})
 	if err != nil {
@@ -144,7 +146,7 @@ func runApp(ctx context.Context, o appOptions) error {
 		[]part{{"receiver", receiver.Run}},
 		[]part{{"judge", judge.Run}, {"feedback", feedback.Run}},
 		[]part{{"readings log", readings.Run}},
-		append(outlets.parts(), part{"trimmer", trimmer.Run}),
+		append(outlets.parts(), part{"history", past.Run}, part{"trimmer", trimmer.Run}),
 		[]part{{"console", screens.Run}},
 	)
 }

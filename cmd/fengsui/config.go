@@ -30,6 +30,8 @@ type Config struct {
 	Journal JournalConfig `yaml:"journal"`
 	Metrics MetricsConfig `yaml:"metrics"`
 
+	History HistoryConfig `yaml:"history"`
+
 	// Devices is the file with sites and devices. Optional: devices can be added
 	// at run time as well (fengsui device add); what the file says wins at start.
 	Devices string `yaml:"devices"`
@@ -129,6 +131,7 @@ func defaultConfig() Config {
 		HTTP:         HTTPConfig{Listen: "127.0.0.1:8080"},
 		MQTT:         MQTTConfig{Listen: ":1883", TLSListen: ":8883", MaxPayload: 1 << 20},
 		Journal:      JournalConfig{Keep: 7 * 24 * time.Hour, MaxBytes: 20_000_000_000},
+		History:      HistoryConfig{Memory: 64_000_000, Keep: 24 * time.Hour},
 		HistoryAfter: 30 * time.Minute,
 		Log:          "info",
 	}
@@ -193,6 +196,7 @@ func (c *Config) validate(doc *devices.Document) error {
 	if c.Journal.Keep <= 0 {
 		wrong("$.journal.keep", "keep is %v; want a duration such as 168h", c.Journal.Keep)
 	}
+	c.History.validate(wrong)
 	if c.HistoryAfter <= 0 {
 		wrong("$.history_after", "history_after is %v; want a duration such as 30m", c.HistoryAfter)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"fengsui/devices"
 	"fengsui/ingest/journal"
+	"fengsui/rules"
 	"fengsui/rules/alarms"
 	"fengsui/sinks"
 	"fengsui/sinks/console"
@@ -31,6 +32,8 @@ type screensOptions struct {
 	Presence    *presence
 	Sources     *sources
 	Outlets     *outlets
+	Past        *past
+	Rules       []*rules.Rule
 	Meters      *metrics.Metrics
 	Now         func() time.Time
 	Logger      *slog.Logger
@@ -68,6 +71,8 @@ func newScreens(ctx context.Context, o screensOptions) (*console.Server, error) 
 		},
 		People: people, Commander: o.Judge, Page: page,
 		Directory: directory{o.Inventory, o.Presence, o.Now},
+		History:   o.Past.shown(),
+		Limits:    func(d *devices.Device, field string) []rules.FieldLimit { return rules.LimitsOf(o.Rules, d, field) },
 		Registrar: o.Inventory, Door: o.Sources, Metrics: o.Meters.Handler(), MetricsToken: token,
 		Ready: o.ready, Logger: o.Logger,
 	})

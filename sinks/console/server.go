@@ -17,6 +17,9 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"fengsui/devices"
+	"fengsui/rules"
 )
 
 // Options are the parts of a [Server]. Those without a default must be set.
@@ -34,11 +37,13 @@ type Options struct {
 	Commander Commander  // required
 	Directory Directory  // required
 
-	Page       *Page        // default: the embedded page
-	Registrar  Registrar    // nil: devices cannot be registered here
-	Quarantine Quarantine   // default: the newest rejections of the readings log
-	Door       Door         // nil: no refused connections are listed
-	History    History      // nil: no history
+	Page       *Page      // default: the embedded page
+	Registrar  Registrar  // nil: devices cannot be registered here
+	Quarantine Quarantine // default: the newest rejections of the readings log
+	Door       Door       // nil: no refused connections are listed
+	History    History    // nil: no history
+	// Limits are the lines that rules draw in the picture of a field; nil: none.
+	Limits     func(d *devices.Device, field string) []rules.FieldLimit
 	Schematics fs.FS        // drawings of sites, {site}.svg; nil: none
 	Metrics    http.Handler // of /metrics; nil: none
 	// MetricsToken lets a scraper in that is not on this machine.
