@@ -21,7 +21,7 @@ type FieldLimit struct {
 func LimitsOf(all []*Rule, d *devices.Device, field string) []FieldLimit {
 	lines := []FieldLimit{}
 	for _, r := range all {
-		if r.Kind != d.Kind.ID || r.Field != field {
+		if r.Kind != d.Kind.ID || r.Field != field || r.Measure != nil || r.Expect != nil {
 			continue
 		}
 		at, missing := limitsAt(r, d)

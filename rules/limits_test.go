@@ -22,6 +22,7 @@ func TestLimitsOfAField(t *testing.T) {
 		rule("level_m", devices.High, Step{Level: Red, Is: []float64{1}}),
 		rule("level_m", devices.High, Step{Level: Red, Limit: Limit{Value: 10}}), // the same line once more
 		rule("tilt_deg", devices.Both, Step{Level: Blue, Limit: Limit{Value: 2}}),
+		{Kind: "slope", Field: "crack_mm", Measure: &Measure{}, Steps: []Step{{Level: Red, Limit: Limit{Value: 4}}}},
 		{Kind: "gas", Field: "level_m", Worse: devices.High, Steps: []Step{{Level: Blue, Limit: Limit{Value: 1}}}},
 	}
 	for field, want := range map[string][]FieldLimit{
