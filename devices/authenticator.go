@@ -13,13 +13,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// ErrDenied is the answer to a wrong user and to a wrong password alike. Which
-// of the two it was is for the operator's eyes only.
-var (
-	ErrDenied        = errors.New("user or password is wrong")
-	ErrUnknownUser   = fmt.Errorf("%w: there is no such user", ErrDenied)
-	ErrWrongPassword = fmt.Errorf("%w: it is the password", ErrDenied)
-)
+// ErrDenied is the answer to a wrong user and to a wrong password alike.
+var ErrDenied = errors.New("user or password is wrong")
 
 // AuthenticatorOptions sets an authenticator up.
 type AuthenticatorOptions struct {
@@ -116,11 +111,11 @@ func (a *Authenticator) remembered(user string, mac [sha256.Size]byte) (c *Crede
 	p := a.users[user]
 	switch {
 	case p == nil:
-		return nil, true, ErrUnknownUser
+		return nil, true, ErrDenied
 	case hmac.Equal(p.right[:], mac[:]):
 		return &p.credential, true, nil
 	case hmac.Equal(p.lastRefused[:], mac[:]):
-		return nil, true, ErrWrongPassword
+		return nil, true, ErrDenied
 	}
 	return &p.credential, false, nil
 }
@@ -136,7 +131,7 @@ func (a *Authenticator) decide(c *Credential, mac [sha256.Size]byte, right bool)
 	}
 	if !right {
 		p.lastRefused = mac
-		return nil, ErrWrongPassword
+		return nil, ErrDenied
 	}
 	p.right = mac
 	return c, nil

@@ -32,13 +32,18 @@ const (
 	// sees it, that the whole way was open.
 	Canary
 	// Trouble says that something of the gateway itself, named by Source, is
-	// wrong, in the words of Topic; without words, that it is over.
+	// wrong, in the words of Topic; without words, that it is over. Payload is the
+	// word of its level; without one it is a fault.
 	Trouble
 )
 
 // Stopping is the reason of a [SourceDown] when the gateway itself stops: nobody
 // lost anything, and Started will say the rest.
 const Stopping = "the gateway is stopping"
+
+// Paused is the reason of a [SourceDown] when the gateway takes nothing for a
+// while: the source is well, and its messages wait where they are.
+const Paused = "the intake is paused"
 
 // Counted reports whether the message is one of those the books are about:
 // what an MQTT client published, itself or through its will.

@@ -207,7 +207,8 @@ func (r *Receiver) Refuse(source, reason string) {
 // Run puts what is submitted on disk until ctx is done; then it commits what
 // was taken until that moment and returns nil.
 //
-// When the log fails, Run fails every message not yet on disk and returns the
+// While the log is full, nothing is acknowledged and all senders wait: whoever
+// trims the log makes room. When the log fails, Run fails every message not yet on disk and returns the
 // log's error: what follows is the caller's decision. Once Run has ended Submit
 // refuses with ErrClosed; calling Run again opens the intake again.
 func (r *Receiver) Run(ctx context.Context) error {
@@ -218,7 +219,7 @@ func (r *Receiver) Run(ctx context.Context) error {
 		if b == nil {
 			return nil
 		}
-		if err := r.commit(whole, b); err != nil {
+		if err := r.commit(ctx, whole, b); err != nil {
 			r.fail(b, err)
 			return err
 		}
@@ -273,8 +274,8 @@ func (r *Receiver) oldest() (b *batch, closed bool) {
 }
 
 // commit puts a batch on disk and tells its senders.
-func (r *Receiver) commit(ctx context.Context, b *batch) error {
-	if _, err := r.o.Log.Append(ctx, b.data, b.count); err != nil {
+func (r *Receiver) commit(ctx, whole context.Context, b *batch) error {
+	if err := r.append(ctx, whole, b); err != nil {
 		return err
 	}
 	waited := r.o.Now().Sub(b.first)
@@ -285,6 +286,25 @@ func (r *Receiver) commit(ctx context.Context, b *batch) error {
 	r.o.OnKept(b.count, waited)
 	r.recycle(b)
 	return nil
+}
+
+// append puts a batch into the log, waiting for room in it until ctx is done.
+func (r *Receiver) append(ctx, whole context.Context, b *batch) error {
+	const again = time.Second
+	for tries := 0; ; tries++ {
+		_, err := r.o.Log.Append(whole, b.data, b.count)
+		if !errors.Is(err, journal.ErrFull) {
+			return err
+		}
+		if tries == 0 {
+			r.o.Logger.Error("the input log is full; all senders wait for room", "error", err)
+		}
+		select {
+		case <-time.After(again):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // fail refuses the batch that could not be appended and all that wait behind it.

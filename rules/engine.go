@@ -30,8 +30,8 @@ type Engine struct {
 	keys     map[string]*device
 	sites    []*site
 	sources  map[string]*source
-	troubles map[string]string // of the gateway itself, by name: the reason
-	any      source            // up while at least one source is: the clock of those never heard
+	troubles map[string]trouble // of the gateway itself, by name
+	any      source             // up while at least one source is: the clock of those never heard
 
 	waits    timers // of rules: `for` and `clear.for`
 	absences timers // of devices and sites
@@ -57,7 +57,7 @@ type device struct {
 // NewEngine arms the rules at the registry's devices. Nothing was heard yet and
 // no source is up.
 func NewEngine(o EngineOptions) *Engine {
-	e := &Engine{builtin: newBuiltin(), sources: map[string]*source{}, troubles: map[string]string{}}
+	e := &Engine{builtin: newBuiltin(), sources: map[string]*source{}, troubles: map[string]trouble{}}
 	e.arm(o, nil)
 	return e
 }

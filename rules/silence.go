@@ -267,6 +267,13 @@ func (e *Engine) SourceDown(name, reason string, now int64, out []Change) []Chan
 	return append(out, s.change(e))
 }
 
+// SourcePaused says that the gateway itself takes nothing from a source for a
+// while: its devices' absence clocks stand still, and nobody lost anything.
+func (e *Engine) SourcePaused(name string, now int64) {
+	e.source(name).stop(now)
+	e.stopAny(now)
+}
+
 // Started says that the gateway starts: all sources are down until they say
 // otherwise, and nothing was heard since the step of the clock before.
 func (e *Engine) Started(now int64, out []Change) []Change {

@@ -10,7 +10,7 @@ import (
 
 // snapshotVersion begins every snapshot. One of another version is refused; the
 // input log has it all.
-const snapshotVersion = "FSR2"
+const snapshotVersion = "FSR3"
 
 // ErrSnapshot says that a snapshot is damaged or of another version.
 var ErrSnapshot = errors.New("not a snapshot of this version of the rules")
@@ -33,7 +33,8 @@ func (e *Engine) Snapshot() ([]byte, error) {
 	w.uint(uint64(len(e.troubles)))
 	for _, name := range e.troublesByName() {
 		w.name(name)
-		w.name(e.troubles[name])
+		w.uint(uint64(e.troubles[name].level))
+		w.name(e.troubles[name].reason)
 	}
 	w.uint(uint64(len(e.sites)))
 	for _, s := range e.sites {
@@ -67,10 +68,10 @@ func (e *Engine) Restore(data []byte) error {
 		n.sources[s.name] = s
 		sources = append(sources, s)
 	}
-	troubles := map[string]string{}
+	troubles := map[string]trouble{}
 	for range r.count() {
 		name := r.name()
-		troubles[name] = r.name()
+		troubles[name] = trouble{Level(r.uint()), r.name()}
 	}
 	var sites []*site
 	for range r.count() {

@@ -8,11 +8,11 @@ import (
 
 func TestTroubleStandsUntilItIsOver(t *testing.T) {
 	e := NewEngine(EngineOptions{Registry: emptyRegistry(t)})
-	first := e.Trouble("sink influx", "the token is refused", nil)
+	first := e.Trouble("sink influx", Fault, "the token is refused", nil)
 	if len(first) != 1 || first[0].Level != Fault || first[0].Source != "sink influx" || first[0].Reason != "the token is refused" {
 		t.Fatalf("trouble gives %+v", first)
 	}
-	if again := e.Trouble("sink influx", "the token is still refused", nil); len(again) != 0 {
+	if again := e.Trouble("sink influx", Fault, "the token is still refused", nil); len(again) != 0 {
 		t.Errorf("the same trouble again gives %+v", again)
 	}
 
@@ -28,7 +28,7 @@ func TestTroubleStandsUntilItIsOver(t *testing.T) {
 	if levels := e.Levels(nil); len(levels) != 1 || levels[0].Rule.ID != "gateway_trouble" {
 		t.Errorf("after a restart the levels are %+v", levels)
 	}
-	if over := e.Trouble("sink influx", "", nil); len(over) != 1 || over[0].Level != Normal {
+	if over := e.Trouble("sink influx", Fault, "", nil); len(over) != 1 || over[0].Level != Normal {
 		t.Errorf("the end of the trouble gives %+v", over)
 	}
 	if levels := e.Levels(nil); len(levels) != 0 {

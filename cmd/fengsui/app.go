@@ -12,7 +12,6 @@ import (
 	"fengsui/ingest/journal"
 	"fengsui/rules"
 	"fengsui/rules/alarms"
-	"fengsui/sinks/console"
 	"fengsui/sinks/metrics"
 )
 
@@ -21,26 +20,33 @@ type appOptions struct {
 	Config     Config
 	AdminToken string // empty: generated at the first start and kept in a file
 	ConsoleDir string // serve the page from this folder instead of the built-in one
-	Start      time.Time
-	Logger     *slog.Logger
+	// Wall is the machine's clock; nil: time.Now.
+	Wall   func() time.Time
+	Logger *slog.Logger
 	// Ready is called once the console listens and the judge has caught up.
 	Ready func(a addresses)
 }
 
+func (o *appOptions) wall() func() time.Time {
+	if o.Wall != nil {
+		return o.Wall
+	}
+	return time.Now
+}
+
 // addresses are where the gateway listens.
 type addresses struct {
-	Console   string // a URL
-	MQTT      string // host:port; empty: switched off
-	MQTTS     string // the same over TLS
-	TokenFile string // where the admin token lies, if it was generated
+	HTTP, MQTT string
+	TokenFile  string // where the admin token lies, if it was generated
 }
 
 // runApp wires the parts together and runs them until ctx ends. It is one
 // straight function on purpose: it shows what is connected to what.
 func runApp(ctx context.Context, o appOptions) error {
 	cfg, logger := o.Config, o.Logger
-	now := newClock(o.Start)
-	parts := &measured{now: now, data: cfg.Data}
+	clock := newClock(o.wall(), logger.With("part", "clock"))
+	now := clock.Now
+	parts := &measured{clock: clock}
 	meters := metrics.New(parts.options(cfg))
 
 	// The logs: everything else can be rebuilt from them.
@@ -51,11 +57,11 @@ func runApp(ctx context.Context, o appOptions) error {
 		return err
 	}
 	defer store.Close()
-	input, err := store.Log(ctx, journal.LogOptions{Name: "input", MaxBytes: cfg.Journal.MaxBytes * 6 / 10})
+	input, err := store.Log(ctx, logOptions("input", cfg.Journal.inputBytes()))
 	if err != nil {
 		return err
 	}
-	readingsLog, err := store.Log(ctx, journal.LogOptions{Name: "readings", MaxBytes: cfg.Journal.MaxBytes * 3 / 10})
+	readingsLog, err := store.Log(ctx, logOptions("readings", cfg.Journal.readingsBytes()))
 	if err != nil {
 		return err
 	}
@@ -77,18 +83,14 @@ func runApp(ctx context.Context, o appOptions) error {
 	present := newPresence(registry)
 
 	// The door.
-	certificate, err := loadCertificate(cfg.TLS, logger)
-	if err != nil {
-		return err
-	}
-	parts.certificate = certificate
 	receiver := ingest.NewReceiver(ingest.ReceiverOptions{
 		Log: input, Now: now, OnKept: meters.Kept, Logger: logger.With("part", "receiver"),
 	})
-	sources, err := newSources(cfg, receiver, inventory, certificate, logger)
+	sources, err := newSources(cfg, receiver, inventory, logger)
 	if err != nil {
 		return err
 	}
+	defer sources.close()
 	feedback := newFeedback(sources.deliver, logger.With("part", "feedback"))
 
 	// The judge, and what it writes.
@@ -117,48 +119,71 @@ func runApp(ctx context.Context, o appOptions) error {
 		return err
 	}
 	defer outlets.close()
-	past := newPast(cfg.History, readingsLog, judge.caught, now, logger.With("part", "history"))
+	inputRoom, readingsRoom := sized{input, cfg.Journal.inputBytes()}, sized{readingsLog, cfg.Journal.readingsBytes()}
+	disk := newDiskWatch(cfg, store, inputRoom, readingsRoom, alarmLog, sources, logger.With("part", "disk"))
 	screens, err := newScreens(ctx, screensOptions{
-		App: o, Certificate: certificate, Store: store, Input: input, Readings: readingsLog, Alarms: alarmLog,
-		Judge: judge, Inventory: inventory, Presence: present, Sources: sources, Outlets: outlets,
-		Past: past, Rules: ruleSet,
+		App: o, Store: store, Input: input, Readings: readingsLog, Alarms: alarmLog,
+		Judge: judge, Inventory: inventory, Presence: present, Sources: sources, Outlets: outlets, Disk: disk,
 		Meters: meters, Now: now, Logger: logger.With("part", "console"),
 	})
 	if err != nil {
 		return err
 	}
-	parts.receiver, parts.judge, parts.presence, parts.outlets = receiver, judge, present, outlets
+	defer screens.Close()
+	parts.receiver, parts.disk, parts.judge, parts.presence, parts.outlets = receiver, disk, judge, present, outlets
 	parts.input, parts.store, parts.screens = input, store, screens
 
 	canary := canary{receiver: receiver}
 	watchman := &watchman{receiver: receiver, troubles: parts.troubles}
 	trimmer := &trimmer{
-		input: input, readings: readingsLog, judge: judge, outlets: outlets,
-		keep: cfg.Journal.Keep, max: cfg.Journal.MaxBytes, now: now, logger: logger.With("part", "trimmer"),
+		input: inputRoom, readings: readingsRoom, judge: judge, outlets: outlets, disk: disk,
+		keep: cfg.Journal.Keep, now: now, logger: logger.With("part", "trimmer"),
 	}
-	announcer := announcer{judge: judge, ready: func() { o.Ready(o.addresses(screens, sources)) }}
+	announcer := announcer{judge: judge, ready: func() { o.Ready(addresses{HTTP: screens.Addr(), MQTT: sources.address(), TokenFile: tokenFile(o)}) }}
 
-	if err := begin(ctx, input, now); err != nil {
+	if err := begin(ctx, input, clock); err != nil {
 		return err
 	}
+	disk.step() // where there is no room, no message is taken from the first
 	return runStages(ctx, logger,
-		append(sources.parts(), part{"canary", canary.Run}, part{"watchman", watchman.Run}, part{"announcer", announcer.Run}),
+		append(sources.parts(), part{"clock", clock.Run}, part{"disk watch", disk.Run}, part{"canary", canary.Run}, part{"watchman", watchman.Run}, part{"announcer", announcer.Run}),
 		[]part{{"receiver", receiver.Run}},
 		[]part{{"judge", judge.Run}, {"feedback", feedback.Run}},
 		[]part{{"readings log", readings.Run}},
-		append(outlets.parts(), part{"history", past.Run}, part{"trimmer", trimmer.Run}),
+		append(outlets.parts(), part{"trimmer", trimmer.Run}),
 		[]part{{"console", screens.Run}},
 	)
 }
 
 // begin writes the first message of this run: what was heard before it, and when,
 // says nothing about who is silent now.
-func begin(ctx context.Context, input *journal.Log, now func() time.Time) error {
-	started := ingest.Message{Kind: ingest.Started, Received: now().Truncate(time.Millisecond)}
+func begin(ctx context.Context, input *journal.Log, clock *clock) error {
+	last, err := newest(ctx, input)
+	if err != nil {
+		return err
+	}
+	clock.notBefore(last)
+	started := ingest.Message{Kind: ingest.Started, Received: clock.Now().Truncate(time.Millisecond)}
 	if _, err := input.Append(ctx, ingest.AppendMessage(nil, &started), 0); err != nil {
 		return fmt.Errorf("write the start of this run: %w", err)
 	}
 	return nil
+}
+
+// newest is when the newest message of the input log was received.
+func newest(ctx context.Context, input *journal.Log) (t time.Time, err error) {
+	last := input.Last().Seq
+	if last < input.First().Seq {
+		return t, nil
+	}
+	r, err := input.At(ctx, last)
+	if err == nil {
+		err = ingest.DecodeEntry(r.Data, func(_ int, m *ingest.Message) error { t = m.Received; return nil })
+	}
+	if err != nil {
+		return t, fmt.Errorf("read the end of the input log: %w", err)
+	}
+	return t, nil
 }
 
 // announcer says once that the gateway is ready.
@@ -174,16 +199,6 @@ func (a announcer) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	return nil
-}
-
-// addresses are where this gateway can be reached.
-func (o *appOptions) addresses(screens *console.Server, s *sources) addresses {
-	a := addresses{Console: "http://" + screens.Addr() + "/", TokenFile: tokenFile(*o)}
-	if o.Config.TLS != nil {
-		a.Console = "https://" + screens.Addr() + "/"
-	}
-	a.MQTT, a.MQTTS = s.addresses()
-	return a
 }
 
 // tokenFile is where the admin token lies, unless it was given.

@@ -10,7 +10,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -68,7 +67,7 @@ func runDemo(ctx context.Context, t terminal, args []string) error {
 	ready := make(chan addresses, 1)
 	group.Go(func() error {
 		return runApp(ctx, appOptions{
-			Config: cfg, AdminToken: token, ConsoleDir: *page, Start: time.Now(),
+			Config: cfg, AdminToken: token, ConsoleDir: *page,
 			Logger: logger, Ready: func(a addresses) { ready <- a },
 		})
 	})
@@ -109,15 +108,15 @@ func welcome(t terminal, a addresses, token string) {
 	fmt.Fprintf(t.out, `
 Fengsui demo: a simulated county, on this machine only. 演示县，仅本机可访问。
 
-  Console 控制台   %s
-  Sign in 登录     %s#token=%s
+  Console 控制台   http://%s/
+  Sign in 登录     http://%s/#token=%s
 
 The story starts now: a gas leak, heavy rain over a pond and a slope, a cable that
 overheats, a plant that goes silent. Ctrl-C ends it.
 
 Be a device yourself 自己上报一条读数:
 
-`, a.Console, a.Console, token)
+`, a.HTTP, a.HTTP, token)
 	for _, r := range newcomers {
 		fmt.Fprintf(t.out, "  mosquitto_pub -h 127.0.0.1 -p %s -q 1 -t v1/newcomer/%s/telemetry -m '{\"values\":{%s}}'\n", port, r.device, r.values)
 	}

@@ -52,8 +52,6 @@ type gateway struct {
 	t      *testing.T
 	dir    string
 	http   string // host:port
-	client *http.Client
-	scheme string
 	mqtt   string
 	token  string
 	cmd    *exec.Cmd
@@ -64,8 +62,11 @@ type gateway struct {
 // newGateway writes a config with free ports; extra is appended to it.
 func newGateway(t *testing.T, devices, extra string) *gateway {
 	t.Helper()
-	g := &gateway{t: t, dir: t.TempDir(), http: freeAddress(t), client: http.DefaultClient, scheme: "http://", mqtt: freeAddress(t), token: "test-token-" + cryptorand.Text()}
+	g := &gateway{t: t, dir: t.TempDir(), http: freeAddress(t), mqtt: freeAddress(t), token: "test-token-" + cryptorand.Text()}
 	g.write("devices.yaml", devices)
+	if !strings.Contains(extra, "disk:") { // how full this machine's disk is must not matter
+		extra += "disk: {warn_percent: 99, alarm_percent: 100, floor_bytes: 1}\n"
+	}
 	g.write("fengsui.yaml", fmt.Sprintf("data: data\nhttp: {listen: %q}\nmqtt: {listen: %q}\ndevices: devices.yaml\nlog: info\n%s", g.http, g.mqtt, extra))
 	return g
 }
@@ -83,6 +84,13 @@ func (g *gateway) write(name, text string) {
 
 // start runs the binary and waits until it is ready.
 func (g *gateway) start(args ...string) {
+	g.t.Helper()
+	g.launch(args...)
+	g.waitReady()
+}
+
+// launch runs the binary.
+func (g *gateway) launch(args ...string) {
 	g.t.Helper()
 	name, err := built()
 	if err != nil {
@@ -102,7 +110,6 @@ func (g *gateway) start(args ...string) {
 	g.ended = make(chan struct{})
 	go func(cmd *exec.Cmd, ended chan struct{}) { cmd.Wait(); close(ended) }(g.cmd, g.ended)
 	g.t.Cleanup(g.kill)
-	g.waitReady()
 }
 
 func (g *gateway) waitReady() {
@@ -113,7 +120,7 @@ func (g *gateway) waitReady() {
 			g.t.Fatalf("the gateway ended:\n%s", g.output)
 		default:
 		}
-		resp, err := g.client.Get(g.scheme + g.http + "/readyz")
+		resp, err := http.Get("http://" + g.http + "/readyz")
 		if err != nil {
 			return err
 		}
@@ -165,13 +172,13 @@ func (g *gateway) request(method, path string, body, out any) (int, error) {
 		}
 		reader = bytes.NewReader(text)
 	}
-	req, err := http.NewRequest(method, g.scheme+g.http+path, reader)
+	req, err := http.NewRequest(method, "http://"+g.http+path, reader)
 	if err != nil {
 		return 0, err
 	}
 	req.Header.Set("Authorization", "Bearer "+g.token)
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := g.client.Do(req)
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net/http"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"fengsui/configs"
 	"fengsui/devices"
 	"fengsui/ingest/journal"
 	"fengsui/rules"
@@ -232,7 +234,11 @@ func (i *inventory) passwordInFile(user string) bool {
 
 // readDevices reads kinds and the devices file.
 func readDevices(cfg Config) ([]*devices.Kind, *devices.File, error) {
-	kinds, err := devices.LoadKinds(kindsFolder(cfg))
+	var from fs.FS = configs.Kinds()
+	if cfg.Kinds != "" {
+		from = os.DirFS(cfg.Kinds)
+	}
+	kinds, err := devices.LoadKinds(from)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -253,5 +259,9 @@ func readDevices(cfg Config) ([]*devices.Kind, *devices.File, error) {
 
 // readRules reads the rules that judge those kinds.
 func readRules(cfg Config, kinds []*devices.Kind) ([]*rules.Rule, error) {
-	return rules.LoadRules(rulesFolder(cfg), kinds)
+	var from fs.FS = configs.Rules()
+	if cfg.Rules != "" {
+		from = os.DirFS(cfg.Rules)
+	}
+	return rules.LoadRules(from, kinds)
 }

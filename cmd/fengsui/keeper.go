@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -34,18 +35,24 @@ func (c canary) Run(ctx context.Context) error {
 }
 
 // trimmer drops the oldest segments of the input and readings logs: those older
-// than keep, or beyond max bytes, but never what the judge or a sink still needs.
+// than keep, and those beyond the share of its limit that a log may fill, but
+// never what the judge or a sink still needs, unless the operator chose that.
 type trimmer struct {
-	input, readings *journal.Log
+	input, readings sized
 	judge           *judge
 	outlets         *outlets
+	disk            *diskWatch
 	keep            time.Duration
-	max             int64
 	now             func() time.Time
 	logger          *slog.Logger
 }
 
-const trimEvery = time.Minute
+const (
+	trimEvery = 10 * time.Second
+	// tidy is the share of its limit that a log is trimmed to, below what is an
+	// alarm: that many segments remain for a sink that is away.
+	tidy = 0.6
+)
 
 func (t *trimmer) Run(ctx context.Context) error {
 	tick := time.NewTicker(trimEvery)
@@ -63,28 +70,71 @@ func (t *trimmer) Run(ctx context.Context) error {
 }
 
 func (t *trimmer) trim(ctx context.Context) error {
-	if err := t.one(ctx, t.input, t.judge.status.saved.Load()+1); err != nil {
-		return err
+	judged := t.judge.status.saved.Load() + 1
+	written := t.outlets.needed(t.readings.log.Last().Seq)
+	if v := t.disk.now.Load(); v.level >= diskAlarm && t.disk.config.Overflow == overflowDropOldest {
+		return t.overflow(ctx, judged, written, v.level >= diskFloor)
 	}
-	return t.one(ctx, t.readings, t.outlets.needed(t.readings.Last().Seq))
+	return errors.Join(t.one(ctx, t.input, judged), t.one(ctx, t.readings, written))
+}
+
+// overflow drops the oldest of what there is room for no more. What a sink did
+// not have yet it counts as lost, which is an alarm.
+func (t *trimmer) overflow(ctx context.Context, judged, written uint64, floor bool) error {
+	head := t.readings.log.Last().Seq
+	target := tidy
+	if floor { // the disk is full of other things: half of ours goes
+		target = min(t.input.share(), t.readings.share()) / 2
+	}
+	before := t.readings.beyond(target)
+	if before > written {
+		t.logger.Error("overflow: drop_oldest: dropping readings that a sink does not have yet", "log", "readings", "from", written, "to", before-1)
+	}
+	return errors.Join(
+		t.input.log.Trim(ctx, min(judged, t.input.beyond(target))),
+		t.readings.log.Trim(ctx, min(head, before)))
 }
 
 // one trims a log whose entries from needed on must stay.
-func (t *trimmer) one(ctx context.Context, log *journal.Log, needed uint64) error {
-	oldest := log.First().Seq
+func (t *trimmer) one(ctx context.Context, s sized, needed uint64) error {
+	oldest := s.log.First().Seq
 	if oldest == 0 || oldest >= needed {
 		return nil
 	}
-	// Whole segments are dropped, so it is enough to ask for a place between.
-	before := needed
-	if log.Bytes() < t.max/2 {
-		young, err := t.firstYounger(ctx, log, oldest, needed)
-		if err != nil {
-			return err
-		}
-		before = young
+	young, err := t.firstYounger(ctx, s.log, oldest, needed)
+	if err != nil {
+		return err
 	}
-	return log.Trim(ctx, before)
+	return s.log.Trim(ctx, min(needed, max(young, s.beyond(tidy))))
+}
+
+// logOptions are those of a log that may have that many bytes, in enough
+// segments that some can be dropped before it is full.
+func logOptions(name string, limit int64) journal.LogOptions {
+	return journal.LogOptions{Name: name, MaxBytes: limit, SegmentBytes: min(512<<20, limit/16)}
+}
+
+// The input log may have six tenths of the room and the readings log three; the
+// rest is for alarms, cursors and what is registered.
+func (j JournalConfig) inputBytes() int64    { return j.MaxBytes / 10 * 6 }
+func (j JournalConfig) readingsBytes() int64 { return j.MaxBytes / 10 * 3 }
+
+// sized is a log and how many bytes it may have.
+type sized struct {
+	log   *journal.Log
+	limit int64
+}
+
+func (s sized) share() float64 { return float64(s.log.Bytes()) / float64(s.limit) }
+
+// beyond is about where the log must begin to fill that share of its limit.
+// Whole segments are dropped, so a place among their entries is enough.
+func (s sized) beyond(share float64) uint64 {
+	first, last, now := s.log.First().Seq, s.log.Last().Seq, s.share()
+	if now <= share {
+		return first
+	}
+	return first + uint64(float64(last-first)*(1-share/now))
 }
 
 // firstYounger finds the first entry that is younger than keep, by bisection.

@@ -15,21 +15,20 @@ import (
 // measured are the parts that metrics are read from. They are filled in while
 // the gateway is wired; nothing is scraped before that is done.
 type measured struct {
-	receiver    *ingest.Receiver
-	judge       *judge
-	presence    *presence
-	outlets     *outlets
-	input       *journal.Log
-	store       *journal.Store
-	certificate *certificate // nil: none
-	screens     *console.Server
-	sources     []string // those that are configured
-	now         func() time.Time
-	data        string
+	receiver *ingest.Receiver
+	judge    *judge
+	presence *presence
+	outlets  *outlets
+	input    *journal.Log
+	store    *journal.Store
+	screens  *console.Server
+	sources  []string // those that are configured
+	disk     *diskWatch
+	clock    *clock
 }
 
 func (m *measured) options(cfg Config) metrics.Options {
-	if cfg.MQTT.Listen != "" || cfg.mqttOverTLS() {
+	if cfg.MQTT.Listen != "" {
 		m.sources = append(m.sources, embeddedSource)
 	}
 	for _, b := range cfg.Brokers {
@@ -46,12 +45,18 @@ func (m *measured) options(cfg Config) metrics.Options {
 		Alarms:            m.alarms,
 		Sinks:             func() []sinks.Status { return m.outlets.status() },
 		Logs:              m.logs,
-		DiskFree:          func() uint64 { free, _ := diskSpace(m.data); return uint64(free) },
+		Disk:              m.room,
+		ClockOffset:       m.clock.Offset,
 		Consoles:          func() int { return len(m.screens.Hub().Consoles()) },
 		Canary: func() time.Duration {
-			return m.now().Sub(time.UnixMilli(m.judge.status.canary.Load()))
+			return m.clock.Now().Sub(time.UnixMilli(m.judge.status.canary.Load()))
 		},
 	}
+}
+
+func (m *measured) room() metrics.Disk {
+	d := m.disk.now.Load()
+	return metrics.Disk{Free: d.free, Size: d.size, Floor: d.floor, LogsUsed: d.logs, Paused: d.level >= diskFloor}
 }
 
 // door is the first line of the books: received = kept + refused + in flight.

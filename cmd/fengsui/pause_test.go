@@ -31,9 +31,10 @@ func TestNoSilenceStormAfterAPause(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ready, ended := make(chan struct{}), make(chan error, 1)
 		g.output = &lockedBuffer{}
+		begun := time.Now()
 		go func() {
 			ended <- runApp(ctx, appOptions{
-				Config: cfg, AdminToken: g.token, Start: start,
+				Config: cfg, AdminToken: g.token, Wall: func() time.Time { return start.Add(time.Since(begun)) },
 				Logger: newLogger(g.output, "info"), Ready: func(addresses) { close(ready) },
 			})
 		}()

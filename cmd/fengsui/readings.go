@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"fengsui/devices"
 	"fengsui/ingest/journal"
@@ -83,11 +85,6 @@ func (w *readingsWriter) after(ctx context.Context, f func() error) error {
 
 func (w *readingsWriter) put(ctx context.Context, job readingsJob) error {
 	select {
-	case w.queue <- job: // also when ctx has ended: what was judged is kept
-		return nil
-	default:
-	}
-	select {
 	case w.queue <- job:
 		return nil
 	case <-ctx.Done():
@@ -108,7 +105,7 @@ func (w *readingsWriter) Run(ctx context.Context) error {
 	for {
 		select {
 		case job := <-w.queue:
-			if err := w.write(writing, job); err != nil {
+			if err := w.write(writing, ctx, job); err != nil {
 				return err
 			}
 			continue
@@ -116,7 +113,7 @@ func (w *readingsWriter) Run(ctx context.Context) error {
 		}
 		select {
 		case job := <-w.queue:
-			if err := w.write(writing, job); err != nil {
+			if err := w.write(writing, ctx, job); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -126,12 +123,12 @@ func (w *readingsWriter) Run(ctx context.Context) error {
 }
 
 // write appends one job and what else is waiting.
-func (w *readingsWriter) write(ctx context.Context, job readingsJob) error {
+func (w *readingsWriter) write(ctx, stop context.Context, job readingsJob) error {
 	batches, then := w.gather(job)
 	if len(batches) > 0 {
 		entry := merge(batches)
 		w.buffer = w.encoder.Append(w.buffer[:0], entry)
-		if _, err := w.log.Append(ctx, w.buffer, len(entry.Readings)); err != nil {
+		if err := w.append(ctx, stop, len(entry.Readings)); err != nil {
 			return fmt.Errorf("append readings of input %d–%d: %w", entry.From, entry.To, err)
 		}
 		for _, b := range batches {
@@ -142,6 +139,23 @@ func (w *readingsWriter) write(ctx context.Context, job readingsJob) error {
 		return nil
 	}
 	return then()
+}
+
+// append waits while the log is full: the judge then waits as well, and the
+// intake is paused, until a sink has what it holds and it is trimmed.
+func (w *readingsWriter) append(ctx, stop context.Context, count int) error {
+	const again = time.Second
+	for {
+		_, err := w.log.Append(ctx, w.buffer, count)
+		if !errors.Is(err, journal.ErrFull) {
+			return err
+		}
+		select {
+		case <-time.After(again):
+		case <-stop.Done():
+			return err
+		}
+	}
 }
 
 // gather takes what else is waiting, up to the next thing to do, so that one

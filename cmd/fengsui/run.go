@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"time"
 
 	"fengsui/devices"
 	"fengsui/rules"
@@ -23,19 +22,15 @@ func runGateway(ctx context.Context, t terminal, args []string) error {
 	if err != nil {
 		return err
 	}
-	return runApp(ctx, appOptions{
+	return runOnDisk(ctx, appOptions{
 		Config:     cfg,
 		AdminToken: os.Getenv("FENGSUI_ADMIN_TOKEN"),
 		ConsoleDir: *page,
-		Start:      time.Now(),
 		Logger:     newLogger(t.err, cfg.Log),
 		Ready: func(a addresses) {
-			fmt.Fprintf(t.out, "fengsui is watching.\n  console  %s\n", a.Console)
+			fmt.Fprintf(t.out, "fengsui is watching.\n  console  http://%s/\n", a.HTTP)
 			if a.MQTT != "" {
 				fmt.Fprintf(t.out, "  MQTT     %s\n", a.MQTT)
-			}
-			if a.MQTTS != "" {
-				fmt.Fprintf(t.out, "  MQTT     %s over TLS\n", a.MQTTS)
 			}
 			if a.TokenFile != "" {
 				fmt.Fprintf(t.out, "  the admin token lies in %s\n", a.TokenFile)

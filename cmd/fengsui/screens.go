@@ -7,12 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"fengsui/devices"
 	"fengsui/ingest/journal"
-	"fengsui/rules"
 	"fengsui/rules/alarms"
 	"fengsui/sinks"
 	"fengsui/sinks/console"
@@ -21,22 +19,20 @@ import (
 
 // screensOptions are what the console shows, and who may see it.
 type screensOptions struct {
-	App         appOptions
-	Certificate *certificate // nil: plain HTTP
-	Store       *journal.Store
-	Input       *journal.Log
-	Readings    *journal.Log
-	Alarms      *journal.KeyedLog
-	Judge       *judge
-	Inventory   *inventory
-	Presence    *presence
-	Sources     *sources
-	Outlets     *outlets
-	Past        *past
-	Rules       []*rules.Rule
-	Meters      *metrics.Metrics
-	Now         func() time.Time
-	Logger      *slog.Logger
+	App       appOptions
+	Store     *journal.Store
+	Input     *journal.Log
+	Readings  *journal.Log
+	Alarms    *journal.KeyedLog
+	Judge     *judge
+	Inventory *inventory
+	Presence  *presence
+	Sources   *sources
+	Outlets   *outlets
+	Disk      *diskWatch
+	Meters    *metrics.Metrics
+	Now       func() time.Time
+	Logger    *slog.Logger
 }
 
 // newScreens opens people and console.
@@ -63,7 +59,7 @@ func newScreens(ctx context.Context, o screensOptions) (*console.Server, error) 
 		}
 	}
 	return console.NewServer(console.Options{
-		Listen: o.App.Config.HTTP.Listen, TLS: o.Certificate.config(), Origins: o.App.Config.HTTP.Origins,
+		Listen: o.App.Config.HTTP.Listen, Origins: o.App.Config.HTTP.Origins,
 		Hub: console.HubOptions{
 			Alarms: o.Alarms, Readings: o.Readings, Health: o.health, Now: o.Now,
 			OnPublished: func(age time.Duration) { o.Meters.Sent(1, age) },
@@ -71,8 +67,6 @@ func newScreens(ctx context.Context, o screensOptions) (*console.Server, error) 
 		},
 		People: people, Commander: o.Judge, Page: page,
 		Directory: directory{o.Inventory, o.Presence, o.Now},
-		History:   o.Past.shown(),
-		Limits:    func(d *devices.Device, field string) []rules.FieldLimit { return rules.LimitsOf(o.Rules, d, field) },
 		Registrar: o.Inventory, Door: o.Sources, Metrics: o.Meters.Handler(), MetricsToken: token,
 		Ready: o.ready, Logger: o.Logger,
 	})
@@ -91,12 +85,13 @@ var errCatchingUp = errors.New("the judge has not yet caught up with the input l
 // health is what the gateway knows of itself, asked each second.
 func (o *screensOptions) health() console.Health {
 	view := o.Judge.status.look()
-	free, _ := diskSpace(o.App.Config.Data)
+	disk := o.Disk.now.Load()
 	h := console.Health{
 		CanaryTime: alarms.Time(o.Judge.status.canary.Load()),
 		Lag:        console.Lag{Messages: o.Input.Last().Total - view.total},
 		Sources:    o.Presence.health(),
-		Log:        console.LogHealth{Bytes: o.Input.Bytes() + o.Readings.Bytes() + o.Alarms.Bytes(), FreeBytes: free},
+		Log:        console.LogHealth{Bytes: o.Input.Bytes() + o.Readings.Bytes() + o.Alarms.Bytes(), FreeBytes: disk.free, FloorBytes: disk.floor},
+		Disk:       console.DiskHealth{Level: disk.level.String(), FreeBytes: disk.free, SizeBytes: disk.size},
 	}
 	for _, s := range o.Outlets.status() {
 		h.Sinks = append(h.Sinks, sinkHealth(s))
@@ -118,16 +113,6 @@ func sinkHealth(s sinks.Status) console.SinkHealth {
 		h.ETASeconds = &left
 	}
 	return h
-}
-
-// diskSpace is the room on the disk of a folder, free and in all; zeros if it
-// cannot be told.
-func diskSpace(folder string) (free, size int64) {
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(folder, &st); err != nil {
-		return 0, 0
-	}
-	return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize
 }
 
 // directory tells the console who is registered and who is there.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"time"
@@ -21,19 +20,16 @@ type sources struct {
 	external []*mqtt.Source
 }
 
-func newSources(cfg Config, receiver *ingest.Receiver, inventory *inventory, cert *certificate, logger *slog.Logger) (*sources, error) {
+func newSources(cfg Config, receiver *ingest.Receiver, inventory *inventory, logger *slog.Logger) (*sources, error) {
 	s := &sources{}
-	if cfg.MQTT.Listen != "" || cfg.mqttOverTLS() {
-		o := broker.Options{
+	if cfg.MQTT.Listen != "" {
+		var err error
+		s.embedded, err = broker.Listen(broker.Options{
 			Listen: cfg.MQTT.Listen, Receiver: receiver, MaxPayload: cfg.MQTT.MaxPayload,
 			Authorizer: doorkeeper{auth: inventory.auth, anonymous: cfg.MQTT.anonymous},
 			Logger:     logger.With("part", "broker"),
-		}
-		if cfg.mqttOverTLS() {
-			o.TLSListen, o.TLS = cfg.MQTT.TLSListen, cert.config()
-		}
-		var err error
-		if s.embedded, err = broker.Listen(o); err != nil {
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -78,19 +74,38 @@ func (s *sources) parts() []part {
 	return parts
 }
 
-// addresses are where the embedded intake listens, plain and over TLS; empty
-// where that is switched off.
-func (s *sources) addresses() (plain, secure string) {
+// pause lets nothing in until resume: whoever has messages keeps them.
+func (s *sources) pause(reason string) {
+	if s.embedded != nil {
+		s.embedded.Pause(reason)
+	}
+	for _, e := range s.external {
+		e.Pause()
+	}
+}
+
+func (s *sources) resume() {
+	if s.embedded != nil {
+		s.embedded.Resume()
+	}
+	for _, e := range s.external {
+		e.Resume()
+	}
+}
+
+// close frees what newSources took, where nothing of it is run.
+func (s *sources) close() {
+	if s.embedded != nil {
+		_ = s.embedded.Close() // it may have been run, and closed it
+	}
+}
+
+// address is where the embedded intake listens; empty where it is switched off.
+func (s *sources) address() string {
 	if s.embedded == nil {
-		return "", ""
+		return ""
 	}
-	if a := s.embedded.Addr(); a != nil {
-		plain = a.String()
-	}
-	if a := s.embedded.TLSAddr(); a != nil {
-		secure = a.String()
-	}
-	return plain, secure
+	return s.embedded.Addr().String()
 }
 
 // deliver publishes to devices that subscribe.
@@ -118,10 +133,13 @@ func (s *sources) Refused(limit int) []console.Refused {
 		if len(list) == limit {
 			break
 		}
+		reason := r.Reason
+		if r.Topic != "" {
+			reason = r.Topic + ": " + reason
+		}
 		list = append(list, console.Refused{
-			First: alarms.Time(r.First.UnixMilli()), Time: alarms.Time(r.Time.UnixMilli()), Source: embeddedSource,
-			Address: r.Remote, Client: r.Client, User: r.User,
-			Action: string(r.Action), Topic: r.Topic, Code: r.Code, Reason: r.Reason, Count: r.Count,
+			Time: alarms.Time(r.Time.UnixMilli()), Source: embeddedSource, Address: r.Remote,
+			Client: r.Client, User: r.User, Reason: reason, Count: 1,
 		})
 	}
 	return list
@@ -134,12 +152,6 @@ type doorkeeper struct {
 	anonymous bool
 }
 
-// Codes of connections that are not let in.
-const (
-	refusedUser     = "unknown_user"
-	refusedPassword = "wrong_password"
-)
-
 const loginPatience = 20 * time.Second
 
 func (d doorkeeper) Connect(l broker.Login) (broker.Identity, error) {
@@ -149,12 +161,7 @@ func (d doorkeeper) Connect(l broker.Login) (broker.Identity, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), loginPatience)
 	defer cancel()
 	c, err := d.auth.Authenticate(ctx, l.User, l.Password)
-	switch {
-	case errors.Is(err, devices.ErrUnknownUser):
-		return nil, &broker.Denial{Code: refusedUser, Err: err}
-	case errors.Is(err, devices.ErrWrongPassword):
-		return nil, &broker.Denial{Code: refusedPassword, Err: err}
-	case err != nil:
+	if err != nil {
 		return nil, err
 	}
 	return credential{c}, nil

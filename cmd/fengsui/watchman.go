@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fengsui/ingest"
+	"fengsui/rules"
 )
 
 // watchman looks at the gateway itself each second and writes what is wrong, and
@@ -13,9 +14,16 @@ import (
 // same way as everything else.
 type watchman struct {
 	receiver *ingest.Receiver
-	troubles func() map[string]string // by name: the reason, in words
-	standing map[string]string        // as last written; nil: not yet known in this run
-	seen     map[string]int           // how often in a row a trouble was seen
+	troubles func() map[string]trouble
+	standing map[string]rules.Level // as last written; nil: not yet known in this run
+	seen     map[string]int         // how often in a row a trouble was seen
+}
+
+// trouble is something wrong with the gateway itself: how bad, and why in words;
+// no words where all is well.
+type trouble struct {
+	level  rules.Level
+	reason string
 }
 
 const (
@@ -42,59 +50,65 @@ func (w *watchman) Run(ctx context.Context) error {
 }
 
 func (w *watchman) look(ctx context.Context) error {
-	now := w.troubles()
-	for name := range w.seen {
-		if now[name] == "" {
+	for name, now := range w.troubles() {
+		was, known := w.standing[name]
+		switch {
+		case now.reason != "":
+			if w.seen[name]++; now.level == was || w.seen[name] < w.patience(now) {
+				continue
+			}
+		// What stood before a restart may be over: those that are well say so once.
+		case known && was == rules.Normal:
+			delete(w.seen, name)
+			continue
+		default:
 			delete(w.seen, name)
 		}
-	}
-	for name, reason := range now {
-		if reason == "" {
-			continue
-		}
-		if w.seen[name]++; w.seen[name] == watchPatience {
-			if err := w.write(ctx, name, reason); err != nil {
-				return err
-			}
-		}
-	}
-	// What stood before a restart may be over: those that are well say so once.
-	for name, reason := range now {
-		if was, known := w.standing[name]; reason == "" && (!known || was != "") {
-			if err := w.write(ctx, name, ""); err != nil {
-				return err
-			}
+		if err := w.write(ctx, name, now); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (w *watchman) write(ctx context.Context, name, reason string) error {
-	if w.standing == nil {
-		w.standing = map[string]string{}
+// patience is how often in a row a trouble must be seen. One of the four levels
+// was weighed by whoever saw it.
+func (w *watchman) patience(t trouble) int {
+	if t.level == rules.Fault {
+		return watchPatience
 	}
-	w.standing[name] = reason
-	return w.receiver.Submit(ctx, &ingest.Message{Kind: ingest.Trouble, Source: name, Topic: reason}, nil)
+	return 1
 }
 
-// leastFree is the share of the disk below which its filling up is an alarm.
-const leastFree = 10
+func (w *watchman) write(ctx context.Context, name string, t trouble) error {
+	if w.standing == nil {
+		w.standing = map[string]rules.Level{}
+	}
+	w.standing[name] = t.level
+	return w.receiver.Submit(ctx, &ingest.Message{
+		Kind: ingest.Trouble, Source: name, Topic: t.reason, Payload: []byte(t.level.String()),
+	}, nil)
+}
 
 // troubles are what can be wrong with the gateway itself; those that are well
 // have no reason.
-func (m *measured) troubles() map[string]string {
-	t := map[string]string{"books": "", "disk": "", "certificate": m.certificate.trouble(m.now())}
-	if door, books := m.door().Residue, m.books().Residue; door != 0 || books != 0 {
-		t["books"] = fmt.Sprintf("the books do not balance: %d messages at the door, %d behind it", door, books)
+func (m *measured) troubles() map[string]trouble {
+	t := map[string]trouble{"disk": m.disk.trouble()}
+	fault := func(name, reason string) {
+		t[name] = trouble{}
+		if reason != "" {
+			t[name] = trouble{rules.Fault, reason}
+		}
 	}
-	if free, size := diskSpace(m.data); size > 0 && free*100/size < leastFree {
-		t["disk"] = fmt.Sprintf("the disk has %d MB left, %d %%", free>>20, free*100/size)
+	fault("books", "")
+	if door, books := m.door().Residue, m.books().Residue; door != 0 || books != 0 {
+		fault("books", fmt.Sprintf("the books do not balance: %d messages at the door, %d behind it", door, books))
 	}
 	for _, s := range m.outlets.status() {
 		name := "sink " + s.Sink
-		t[name] = s.Stopped
+		fault(name, s.Stopped)
 		if s.Lost > 0 {
-			t[name] = fmt.Sprintf("%d entries of its log are missing or damaged and never reach it", s.Lost)
+			fault(name, fmt.Sprintf("%d entries of its log are missing or damaged and never reach it", s.Lost))
 		}
 	}
 	return t

@@ -33,9 +33,11 @@ type Source struct {
 	o    Options
 	only context.Context // is done: with it Submit tries and does not wait
 
-	mu     sync.Mutex
-	status Status
-	up     state
+	mu      sync.Mutex
+	status  Status
+	up      state
+	paused  chan struct{} // closed by Resume; nil while the source is not paused
+	pausing chan struct{} // closed by Pause, a new one after Resume
 }
 
 // state is what was submitted last of SourceUp and SourceDown.
@@ -66,7 +68,7 @@ func New(o Options) (*Source, error) {
 	}
 	only, cancel := context.WithCancel(context.Background())
 	cancel()
-	return &Source{o: o, only: only}, nil
+	return &Source{o: o, only: only, pausing: make(chan struct{})}, nil
 }
 
 // Status returns how the source is doing.
@@ -83,12 +85,19 @@ var errStopping = errors.New(ingest.Stopping)
 func (s *Source) Run(ctx context.Context) error {
 	retry := retryFirst
 	for ctx.Err() == nil {
+		if s.waitOut(ctx) {
+			retry = retryFirst
+			continue
+		}
 		began := time.Now()
 		err := s.connection(ctx)
 		if ctx.Err() != nil {
 			break
 		}
 		s.lost(err)
+		if errors.Is(err, errPaused) {
+			continue
+		}
 		if time.Since(began) > settled {
 			retry = retryFirst
 		}
@@ -97,6 +106,55 @@ func (s *Source) Run(ctx context.Context) error {
 	}
 	s.lost(errStopping)
 	return nil
+}
+
+// errPaused ends a connection because nothing may be taken for a while.
+var errPaused = errors.New(ingest.Paused)
+
+// Pause takes the source off its broker, which keeps the messages of the session
+// meanwhile, until Resume. It does not wait for that.
+func (s *Source) Pause() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.paused == nil {
+		s.paused = make(chan struct{})
+		close(s.pausing)
+	}
+}
+
+// Resume ends a Pause.
+func (s *Source) Resume() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.paused != nil {
+		close(s.paused)
+		s.paused, s.pausing = nil, make(chan struct{})
+		s.up = untold // what holds it up from now on is worth telling
+	}
+}
+
+// waitOut waits for the end of a pause, and reports whether there was one.
+func (s *Source) waitOut(ctx context.Context) bool {
+	s.mu.Lock()
+	over := s.paused
+	s.mu.Unlock()
+	if over == nil {
+		return false
+	}
+	s.lost(errPaused)
+	select {
+	case <-over:
+	case <-ctx.Done():
+	}
+	return true
+}
+
+// pauseBegins returns a channel that is closed by the next Pause; closed already
+// where there is one.
+func (s *Source) pauseBegins() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pausing
 }
 
 // pause waits for about d, so that many gateways do not come back at once.
@@ -109,6 +167,7 @@ func pause(ctx context.Context, d time.Duration) {
 
 // connection is the life of one connection. It returns why it ended.
 func (s *Source) connection(ctx context.Context) error {
+	paused := s.pauseBegins()
 	l := &link{source: s, ended: make(chan struct{})}
 	defer l.close()
 	options, err := l.options(ctx)
@@ -126,6 +185,8 @@ func (s *Source) connection(ctx context.Context) error {
 	s.connected()
 	select {
 	case <-l.ended:
+	case <-paused:
+		return l.end(errPaused)
 	case <-ctx.Done():
 		return l.end(errStopping)
 	}

@@ -36,10 +36,6 @@ func TestGoldenShapes(t *testing.T) {
 		Parts  int            `json:"parts"`
 		Alarms []alarms.Alarm `json:"alarms"`
 	}
-	type goldenPast struct {
-		pastView
-		Points [][]*float64 `json:"points"`
-	}
 	shapes := map[string]any{
 		"hello":    &map[string]serverHello{},
 		"resume":   &map[string]span{},
@@ -62,7 +58,7 @@ func TestGoldenShapes(t *testing.T) {
 		"device":     &deviceView{},
 		"sites":      &map[string][]siteView{},
 		"kinds":      &map[string][]kindView{},
-		"readings":   &goldenPast{},
+		"readings":   &readingsView{},
 		"timeline":   &map[string][]goldenEvent{},
 		"session":    &sessionView{},
 		"consoles":   &map[string][]Console{},

@@ -25,6 +25,7 @@ type Health struct {
 	Sources  []SourceHealth `json:"sources"`
 	Sinks    []SinkHealth   `json:"sinks"`
 	Log      LogHealth      `json:"log"`
+	Disk     DiskHealth     `json:"disk"`
 	Consoles ConsoleCounts  `json:"consoles"` // hub
 	Counts   Counts         `json:"counts"`   // alarms: hub; devices and rules: gateway
 	Build    string         `json:"build"`    // hub
@@ -41,7 +42,6 @@ type SourceHealth struct {
 	Up     bool        `json:"up"`
 	Since  alarms.Time `json:"since"`
 	Reason string      `json:"reason"`
-	Last   alarms.Time `json:"last"` // when a device was heard through it; null: never
 }
 
 // SinkHealth is how far a sink is behind.
@@ -61,6 +61,14 @@ type LogHealth struct {
 	Bytes      int64 `json:"bytes"`
 	FreeBytes  int64 `json:"free_bytes"`
 	FloorBytes int64 `json:"floor_bytes"` // below this much free space messages are refused
+}
+
+// DiskHealth is the room on the disk of the data folder. From "floor" on no
+// messages are taken.
+type DiskHealth struct {
+	Level     string `json:"level"` // ok, warn70, warn90, floor or failed
+	FreeBytes int64  `json:"free_bytes"`
+	SizeBytes int64  `json:"size_bytes"`
 }
 
 // ConsoleCounts says who is watching.

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"io"
 	"io/fs"
@@ -15,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -314,7 +316,7 @@ func TestPortTaken(t *testing.T) {
 // TestTLS: with a certificate the cookie is Secure, and the stream works.
 func TestTLS(t *testing.T) {
 	o := serverOptions(t)
-	o.TLS = &tls.Config{Certificates: []tls.Certificate{certificate(t)}}
+	o.TLSCert, o.TLSKey = certificate(t)
 	s, err := NewServer(o)
 	if err != nil {
 		t.Fatal(err)
@@ -349,9 +351,13 @@ func TestTLS(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("Run: %v", err)
 	}
+	o.TLSKey = filepath.Join(t.TempDir(), "none")
+	if _, err := NewServer(o); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("error is %v", err)
+	}
 }
 
-func certificate(t testing.TB) tls.Certificate {
+func certificate(t testing.TB) (cert, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -362,5 +368,16 @@ func certificate(t testing.TB) tls.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for name, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
+		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
 }

@@ -36,7 +36,8 @@ type collector struct {
 	sinkLag, sinkLagSeconds, sinkWritten, sinkErrors *prometheus.Desc
 	sinkLost, sinkRejected, sinkStopped              *prometheus.Desc
 	sinkLagUnits, sinkCatchUp                        *prometheus.Desc
-	logBytes, diskFree, consoles, canary             *prometheus.Desc
+	logBytes, logsUsed, consoles, canary, clock      *prometheus.Desc
+	diskFree, diskSize, diskFloor, paused            *prometheus.Desc
 }
 
 func newCollector(o Options) *collector {
@@ -79,10 +80,15 @@ func newCollector(o Options) *collector {
 		sinkRejected:   desc("sink_rejected_total", "Single points or messages that a sink refused for good and that were put aside.", "sink"),
 		sinkStopped:    desc("sink_stopped", "Whether a sink waits for somebody to correct its configuration (1) or not (0).", "sink"),
 
-		logBytes: desc("log_bytes", "Disk space that a log takes.", "log"),
-		diskFree: desc("disk_free_bytes", "Free space on the disk of the data folder."),
-		consoles: desc("consoles_connected", "Consoles connected to the stream."),
-		canary:   desc("canary_age_seconds", "Time since the judge saw the last canary; above 3 the consoles are blind."),
+		logBytes:  desc("log_bytes", "Disk space that a log takes.", "log"),
+		diskFree:  desc("disk_free_bytes", "Free space on the disk of the data folder."),
+		diskSize:  desc("disk_size_bytes", "Size of the disk of the data folder, without what only root may use."),
+		diskFloor: desc("disk_floor_bytes", "Free space below which no messages are taken."),
+		logsUsed:  desc("logs_used_ratio", "Share of their limit that the logs take, of the fullest."),
+		paused:    desc("intake_paused", "1 while no messages are taken because there is no room for them."),
+		clock:     desc("clock_offset_seconds", "How far the machine's clock is ahead of the gateway's, which follows it slowly after a step."),
+		consoles:  desc("consoles_connected", "Consoles connected to the stream."),
+		canary:    desc("canary_age_seconds", "Time since the judge saw the last canary; above 3 the consoles are blind."),
 	}
 }
 
@@ -217,8 +223,16 @@ func (c *collector) collectHouse(e emitter) {
 			}
 		}
 	}
-	if c.o.DiskFree != nil {
-		e.gauge(c.diskFree, float64(c.o.DiskFree()))
+	if c.o.Disk != nil {
+		d := c.o.Disk()
+		e.gauge(c.diskFree, float64(d.Free))
+		e.gauge(c.diskSize, float64(d.Size))
+		e.gauge(c.diskFloor, float64(d.Floor))
+		e.gauge(c.logsUsed, d.LogsUsed)
+		e.gauge(c.paused, bit(d.Paused))
+	}
+	if c.o.ClockOffset != nil {
+		e.gauge(c.clock, c.o.ClockOffset().Seconds())
 	}
 	if c.o.Consoles != nil {
 		e.gauge(c.consoles, float64(c.o.Consoles()))

@@ -41,12 +41,22 @@ type Options struct {
 	Alarms   func() []AlarmCount
 	Sinks    func() []sinks.Status
 	Logs     func() []LogSize
-	DiskFree func() uint64
+	Disk     func() Disk
 	Consoles func() int
 	// Canary is how long ago the judge saw the last canary.
 	Canary func() time.Duration
 
+	// ClockOffset is how far the machine's clock is ahead of the gateway's.
+	ClockOffset func() time.Duration
+
 	Logger *slog.Logger // nil: discard
+}
+
+// Disk is the room for the logs.
+type Disk struct {
+	Free, Size, Floor int64   // bytes of the disk of the data folder
+	LogsUsed          float64 // share of what the logs may take
+	Paused            bool    // the intake takes nothing
 }
 
 // Door is the books at the door: received = kept + refused + in flight + residue.

@@ -55,7 +55,10 @@ func example() Options {
 			return []sinks.Status{{Sink: "influx", LagEntries: 12, LagUnits: 120, Lag: 1500 * time.Millisecond, ETA: 90 * time.Second, Written: 900, Errors: 13, Lost: 14, Rejected: 15, Stopped: "wrong token"}}
 		},
 		Logs:     func() []LogSize { return []LogSize{{"input", 1 << 20}, {"alarms", 1 << 10}} },
-		DiskFree: func() uint64 { return 1 << 33 },
+		Disk: func() Disk {
+			return Disk{Free: 1 << 33, Size: 1 << 35, Floor: 1 << 30, LogsUsed: 0.25, Paused: true}
+		},
+		ClockOffset: func() time.Duration { return -90 * time.Minute },
 		Consoles: func() int { return 6 },
 		Canary:   func() time.Duration { return 250 * time.Millisecond },
 	}
@@ -176,6 +179,11 @@ func TestValues(t *testing.T) {
 		{"fengsui_sink_stopped", `sink="influx"`, 1},
 		{"fengsui_log_bytes", `log="input"`, 1 << 20},
 		{"fengsui_disk_free_bytes", ``, 1 << 33},
+		{"fengsui_disk_size_bytes", ``, 1 << 35},
+		{"fengsui_disk_floor_bytes", ``, 1 << 30},
+		{"fengsui_logs_used_ratio", ``, 0.25},
+		{"fengsui_intake_paused", ``, 1},
+		{"fengsui_clock_offset_seconds", ``, -5400},
 		{"fengsui_consoles_connected", ``, 6},
 		{"fengsui_canary_age_seconds", ``, 0.25},
 	} {
