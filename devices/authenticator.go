@@ -13,8 +13,13 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// ErrDenied is the answer to a wrong user and to a wrong password alike.
-var ErrDenied = errors.New("user or password is wrong")
+// ErrDenied is the answer to a wrong user and to a wrong password alike. Which
+// of the two it was is for the operator's eyes only.
+var (
+	ErrDenied        = errors.New("user or password is wrong")
+	ErrUnknownUser   = fmt.Errorf("%w: there is no such user", ErrDenied)
+	ErrWrongPassword = fmt.Errorf("%w: it is the password", ErrDenied)
+)
 
 // AuthenticatorOptions sets an authenticator up.
 type AuthenticatorOptions struct {
@@ -111,11 +116,11 @@ func (a *Authenticator) remembered(user string, mac [sha256.Size]byte) (c *Crede
 	p := a.users[user]
 	switch {
 	case p == nil:
-		return nil, true, ErrDenied
+		return nil, true, ErrUnknownUser
 	case hmac.Equal(p.right[:], mac[:]):
 		return &p.credential, true, nil
 	case hmac.Equal(p.lastRefused[:], mac[:]):
-		return nil, true, ErrDenied
+		return nil, true, ErrWrongPassword
 	}
 	return &p.credential, false, nil
 }
@@ -131,7 +136,7 @@ func (a *Authenticator) decide(c *Credential, mac [sha256.Size]byte, right bool)
 	}
 	if !right {
 		p.lastRefused = mac
-		return nil, ErrDenied
+		return nil, ErrWrongPassword
 	}
 	p.right = mac
 	return c, nil

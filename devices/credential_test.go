@@ -98,10 +98,10 @@ func TestAuthenticate(t *testing.T) {
 		if c, err := a.Authenticate(t.Context(), "pond/dam-1", right); err != nil || *c != device {
 			t.Fatalf("got %+v, %v", c, err)
 		}
-		if c, err := a.Authenticate(t.Context(), "pond/dam-1", wrong); !errors.Is(err, ErrDenied) || c != nil {
+		if c, err := a.Authenticate(t.Context(), "pond/dam-1", wrong); !errors.Is(err, ErrDenied) || !errors.Is(err, ErrWrongPassword) || c != nil {
 			t.Fatalf("got %+v, %v", c, err)
 		}
-		if _, err := a.Authenticate(t.Context(), "pond/dam-2", right); !errors.Is(err, ErrDenied) {
+		if _, err := a.Authenticate(t.Context(), "pond/dam-2", right); !errors.Is(err, ErrDenied) || !errors.Is(err, ErrUnknownUser) {
 			t.Fatalf("got %v", err)
 		}
 		if _, err := a.Authenticate(t.Context(), "pond/dam-1", nil); !errors.Is(err, ErrDenied) {

@@ -75,9 +75,10 @@ type Field struct {
 type Kind struct {
 	ID       string        `yaml:"kind"`
 	Name     Text          `yaml:"name"`
-	Interval time.Duration `yaml:"interval"` // how often a device of this kind speaks when nothing happens
-	Silence  time.Duration `yaml:"silence"`  // silent for longer is an alarm; default: 3 × interval, at least 10 min
-	Lateness time.Duration `yaml:"lateness"` // readings up to this much late still change levels
+	Interval time.Duration `yaml:"interval"`          // how often a device of this kind speaks when nothing happens
+	Silence  time.Duration `yaml:"silence"`           // silent for longer is an alarm; default: 3 × interval, at least 10 min
+	Lateness time.Duration `yaml:"lateness"`          // readings up to this much late still change levels
+	Include  []string      `yaml:"include,omitempty"` // sets of fields shared with other kinds
 	Fields   []*Field      `yaml:"fields"`
 
 	byName map[string]*Field

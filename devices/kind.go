@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"path"
 	"regexp"
@@ -13,13 +14,31 @@ import (
 	"time"
 )
 
-// LoadKinds reads every *.yaml file of a folder, sorted by kind id.
+// LoadKinds reads every *.yaml file of a folder, sorted by kind id, and in its
+// folder "shared" the sets of fields that kinds include.
 func LoadKinds(dir fs.FS) ([]*Kind, error) {
-	names, err := fs.Glob(dir, "*.yaml")
-	if err != nil {
-		return nil, fmt.Errorf("list kinds: %w", err)
-	}
+	sets := fieldSets{}
 	var kinds []*Kind
+	err := errors.Join(
+		readEach(dir, "shared/*.yaml", func(name string, data []byte) error { return sets.parse(name, data) }),
+		readEach(dir, "*.yaml", func(name string, data []byte) error {
+			k, err := parseKind(name, data, sets)
+			kinds = append(kinds, k)
+			return err
+		}))
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(kinds, func(a, b *Kind) int { return strings.Compare(a.ID, b.ID) })
+	return kinds, nil
+}
+
+// readEach hands over every file that matches, and returns all that was wrong.
+func readEach(dir fs.FS, pattern string, take func(name string, data []byte) error) error {
+	names, err := fs.Glob(dir, pattern)
+	if err != nil {
+		return fmt.Errorf("list kinds: %w", err)
+	}
 	var errs []error
 	for _, name := range names {
 		data, err := fs.ReadFile(dir, name)
@@ -27,22 +46,36 @@ func LoadKinds(dir fs.FS) ([]*Kind, error) {
 			errs = append(errs, fmt.Errorf("read kind: %w", err))
 			continue
 		}
-		k, err := ParseKind(name, data)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		kinds = append(kinds, k)
+		errs = append(errs, take(name, data))
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	slices.SortFunc(kinds, func(a, b *Kind) int { return strings.Compare(a.ID, b.ID) })
-	return kinds, nil
+	return errors.Join(errs...)
 }
 
-// ParseKind reads one kind. Complaints say file:line:column.
-func ParseKind(name string, data []byte) (*Kind, error) {
+// fieldSets are fields that several kinds include, by the name of their file.
+type fieldSets map[string][]*Field
+
+func (s fieldSets) parse(name string, data []byte) error {
+	var set struct {
+		Fields []*Field `yaml:"fields"`
+	}
+	doc, err := ReadDocument(name, data, &set)
+	if err != nil {
+		return err
+	}
+	id := strings.TrimSuffix(path.Base(name), ".yaml")
+	s[id] = nil // it is there, though it may be of no use
+	if err := errors.Join(checkFields(doc, set.Fields)...); err != nil {
+		return err
+	}
+	s[id] = set.Fields
+	return nil
+}
+
+// ParseKind reads one kind that includes nothing. Complaints say
+// file:line:column.
+func ParseKind(name string, data []byte) (*Kind, error) { return parseKind(name, data, nil) }
+
+func parseKind(name string, data []byte, sets fieldSets) (*Kind, error) {
 	k := new(Kind)
 	doc, err := ReadDocument(name, data, k)
 	if err != nil {
@@ -57,10 +90,32 @@ func ParseKind(name string, data []byte) (*Kind, error) {
 	if err := errors.Join(k.check(name, doc)...); err != nil {
 		return nil, err
 	}
+	if err := k.include(doc, sets); err != nil {
+		return nil, err
+	}
 	if err := k.Index(); err != nil {
 		return nil, doc.Errorf("$.fields", "%v", err)
 	}
 	return k, nil
+}
+
+// include adds the fields of the sets the kind names; a field of the kind's own
+// takes the place of one of that name.
+func (k *Kind) include(doc *Document, sets fieldSets) error {
+	for i, name := range k.Include {
+		set, ok := sets[name]
+		if !ok {
+			return doc.Errorf(fmt.Sprintf("$.include[%d]", i), "there is no shared/%s.yaml beside the kinds%s", name, DidYouMean(name, slices.Collect(maps.Keys(sets))))
+		}
+		for _, f := range set {
+			if slices.ContainsFunc(k.Fields, func(own *Field) bool { return own.Name == f.Name }) {
+				continue
+			}
+			own := *f
+			k.Fields = append(k.Fields, &own)
+		}
+	}
+	return nil
 }
 
 var (
@@ -90,8 +145,13 @@ func (k *Kind) check(file string, doc *Document) (errs []error) {
 	if len(k.Fields) == 0 {
 		complain("$.fields", "a kind needs at least one field")
 	}
+	return append(errs, checkFields(doc, k.Fields)...)
+}
+
+func checkFields(doc *Document, fields []*Field) (errs []error) {
+	complain := func(path, format string, args ...any) { errs = append(errs, doc.Errorf(path, format, args...)) }
 	seen := map[string]bool{}
-	for i, f := range k.Fields {
+	for i, f := range fields {
 		at := fmt.Sprintf("$.fields[%d]", i)
 		if f == nil {
 			complain(at, "the field is empty")

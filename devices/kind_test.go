@@ -137,6 +137,36 @@ func TestLoadKindsReportsAll(t *testing.T) {
 	checkComplaint(t, err, `gas.yaml:8:5: unknown key "rnage", did you mean "range"?`)
 }
 
+func TestKindsShareFields(t *testing.T) {
+	const shared = `fields:
+  - {name: battery_v, title: {zh: 电池电压, en: Battery}, unit: V, range: [0, 60]}
+  - {name: gas_lel_pct, title: {zh: 别的, en: Other}, unit: "%LEL", range: [0, 1]}
+`
+	dir := fstest.MapFS{
+		"gas.yaml":           {Data: []byte("include: [health]\n" + goodKind)},
+		"oil.yaml":           {Data: []byte("include: [health]\n" + replaceOnce(t, goodKind, "kind: gas", "kind: oil"))},
+		"shared/health.yaml": {Data: []byte(shared)},
+	}
+	all, err := LoadKinds(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gas, _ := all[0].Field("battery_v")
+	oil, _ := all[1].Field("battery_v")
+	if gas == nil || oil == nil || gas == oil {
+		t.Errorf("every kind wants a battery_v of its own: %p and %p", gas, oil)
+	}
+	if f, _ := all[0].Field("gas_lel_pct"); f.Range != [2]float64{0, 100} {
+		t.Errorf("the kind's own field was replaced: %v", f.Range)
+	}
+
+	dir["gas.yaml"].Data = []byte("include: [helth]\n" + goodKind)
+	dir["shared/health.yaml"].Data = []byte(replaceOnce(t, shared, "[0, 60]", "[60, 0]"))
+	_, err = LoadKinds(dir)
+	checkComplaint(t, err, `gas.yaml:1:11: there is no shared/helth.yaml beside the kinds, did you mean "health"?`)
+	checkComplaint(t, err, `shared/health.yaml:2:71: range [60, 0]: the lower end comes first`)
+}
+
 func FuzzParseKind(f *testing.F) {
 	f.Add([]byte(goodKind))
 	for _, name := range []string{"combustible_gas", "slope"} {

@@ -68,6 +68,12 @@ type ruleText struct {
 	Hold   []float64         `yaml:"hold"`
 	Clear  *clearText        `yaml:"clear"`
 	Latch  bool              `yaml:"latch"`
+
+	Measure *measureText `yaml:"measure"`
+	Unit    string       `yaml:"unit"`
+	Confirm *Confirm     `yaml:"confirm"`
+	Expect  *expectText  `yaml:"expect"`
+	Level   string       `yaml:"level"` // of a rule that expects a state
 }
 
 type stepText struct {
@@ -129,8 +135,11 @@ func (c *checker) rules(t *ruleText, k *devices.Kind) (out []*Rule) {
 	before := len(c.errs)
 	c.head(t)
 	r := &Rule{ID: t.ID, Kind: k.ID, Title: t.Title, Advice: t.Advice, Basis: t.Basis, Worse: t.Worse, Hold: t.Hold, Latch: t.Latch}
-	c.steps(t, r)
-	c.clear(t, r)
+	if t.Expect != nil {
+		c.expect(t, r, k)
+	} else {
+		c.ladder(t, r)
+	}
 	fields, where := t.Fields, c.at+".fields"
 	if t.Field != "" {
 		fields, where = append([]string{t.Field}, fields...), c.at+".field"
@@ -187,6 +196,17 @@ func (c *checker) head(t *ruleText) {
 	if words := []string{Verified, Unverified, PlatformDefault, SiteDocument}; !slices.Contains(words, t.Basis.Status) {
 		c.complain(c.at+".basis.status", "unknown status %q of the basis, want one of: %s", t.Basis.Status, strings.Join(words, ", "))
 	}
+}
+
+// ladder checks what a rule of limits says and puts it into the rule.
+func (c *checker) ladder(t *ruleText, r *Rule) {
+	if t.Level != "" {
+		c.complain(c.at+".level", "level stands beside expect; a rule with limits has a level in every step")
+	}
+	c.steps(t, r)
+	c.clear(t, r)
+	c.measure(t, r)
+	c.confirm(t, r)
 }
 
 // steps checks the ladder and puts it into the rule.
@@ -324,6 +344,10 @@ func (c *checker) clear(t *ruleText, r *Rule) {
 // checked where they are known: see Engine.Unarmed.
 func (c *checker) fits(r *Rule, f *devices.Field) bool {
 	before := len(c.errs)
+	if r.Expect != nil {
+		c.fitsExpect(r, f)
+		return len(c.errs) == before
+	}
 	for i, s := range r.Steps {
 		at := fmt.Sprintf("%s.steps[%d]", c.at, i)
 		if s.For > 0 && s.Level != Fault && tripsAtOnce(f.Name) {
@@ -337,15 +361,17 @@ func (c *checker) fits(r *Rule, f *devices.Field) bool {
 		}
 		c.states(s.Is, f, at+".is")
 	}
+	c.fitsMeasure(r, f)
 	c.states(r.Hold, f, c.at+".hold")
 	if len(c.errs) > before || r.parametric() {
 		return len(c.errs) == before
 	}
 	at, _ := limitsAt(r, &devices.Device{Site: &devices.Site{}, Kind: &devices.Kind{}})
 	l := newLadder(r, f, &at)
-	err := l.check(f)
+	seen := r.measured(f)
+	err := l.check(seen)
 	if err != nil {
-		c.complain(fmt.Sprintf("%s.steps[%d].limit", c.at, l.culprit(f)), "%v", err)
+		c.complain(fmt.Sprintf("%s.steps[%d].limit", c.at, l.culprit(seen)), "%v", err)
 	}
 	return err == nil
 }

@@ -47,12 +47,54 @@ type Step struct {
 }
 
 // Clear says when a step is left again: the value must be better than the
-// step's limit by Hysteresis (in the field's unit), or than Limit where that is
+// step's limit by Hysteresis (in the unit of the limit), or than Limit where that is
 // given, for the time For.
 type Clear struct {
 	Limit      *Limit        `yaml:"limit,omitempty"`
 	Hysteresis float64       `yaml:"hysteresis,omitempty"`
 	For        time.Duration `yaml:"for,omitempty"`
+}
+
+// Quantity is what a rule may compare with its limits besides a value as it is.
+type Quantity string
+
+const (
+	Rate   Quantity = "rate"   // the slope of the values in the window, per Per
+	Delta  Quantity = "delta"  // the value minus the device's dated baseline of the field
+	Sum    Quantity = "sum"    // the sum of the values in the window: amounts of an interval
+	Growth Quantity = "growth" // how much a counter counted in the window
+)
+
+// Measure is what a rule compares with its limits instead of the value. The
+// window at t is (t − Over, t], in event time.
+type Measure struct {
+	Quantity Quantity
+	Over     time.Duration `json:",omitempty"`
+	Per      time.Duration `json:",omitempty"` // of a rate: field units per this time
+	Samples  int           `json:",omitempty"` // of a rate: nothing is said with fewer
+}
+
+// Confirm says that a step is reached only when N of the last Of samples were at
+// its limit or beyond. Its zero value asks for none.
+type Confirm struct {
+	N  int `yaml:"n"`
+	Of int `yaml:"of"`
+}
+
+// Expect is the state a field must reach after an action: while another field of
+// the device is beyond its limit, the rule's own must be at one of Is within the
+// time. Whatever is not known to be there is not there.
+type Expect struct {
+	Is     []float64
+	Within time.Duration
+	While  Trigger
+}
+
+// Trigger is a field beyond its limit.
+type Trigger struct {
+	Field string
+	Worse devices.Direction
+	Limit Limit
 }
 
 // Rule says at which values of a field a device of a kind is how dangerous.
@@ -67,9 +109,13 @@ type Rule struct {
 	Title   devices.Text      `yaml:"title"`
 	Advice  devices.Text      `yaml:"advice"`
 	Basis   Basis             `yaml:"basis"`
-	Worse   devices.Direction `yaml:"worse"` // high, low, or both: the size counts, whatever the sign; empty where the steps list states
+	Measure *Measure          `yaml:"measure,omitempty" json:",omitempty"` // what is compared with the limits; nil: the value itself
+	Unit    string            `yaml:"unit,omitempty" json:",omitempty"`    // of what is compared, where that is not the field's
+	Worse   devices.Direction `yaml:"worse"`                               // high, low, or both: the size counts, whatever the sign; empty where the steps list states
 	Steps   []Step            `yaml:"steps"`
-	Hold    []float64         `yaml:"hold,omitempty"` // states that say nothing: whatever the level is, it stays
+	Confirm Confirm           `yaml:"confirm,omitempty" json:",omitzero"`
+	Expect  *Expect           `yaml:"expect,omitempty" json:",omitempty"` // instead of limits: the state that must follow an action; its level is that of the one step
+	Hold    []float64         `yaml:"hold,omitempty"`                     // states that say nothing: whatever the level is, it stays
 	Clear   Clear             `yaml:"clear"`
 	Latch   bool              `yaml:"latch,omitempty"` // stays until a person resets it
 	Version string            `yaml:"-"`               // hash of the rule's own text

@@ -48,6 +48,20 @@ func TestWhoMaySpeak(t *testing.T) {
 	if tryConnect(t, g.mqtt, "plant", "wrong") {
 		t.Error("a wrong password was let in")
 	}
+	if tryConnect(t, g.mqtt, "plantt", "pw") {
+		t.Error("an unknown user was let in")
+	}
+	var door struct {
+		Refused []struct{ Action, Code, User string }
+	}
+	g.get("/api/v1/refused", &door)
+	codes := map[string]string{}
+	for _, r := range door.Refused {
+		codes[r.Action+" "+r.User] = r.Code
+	}
+	if codes["connect "] != "unknown_user" || codes["connect plant"] != "wrong_password" || codes["connect plantt"] != "unknown_user" {
+		t.Errorf("the list of what was refused says %v", codes)
+	}
 
 	status, out, errs := g.cli("", "device", "add", "-config", g.config(), "-kind", "combustible_gas", "canteen-7", "gas-01")
 	if status != 0 {

@@ -12,6 +12,7 @@ import (
 	"fengsui/ingest/journal"
 	"fengsui/rules"
 	"fengsui/rules/alarms"
+	"fengsui/sinks/console"
 	"fengsui/sinks/metrics"
 )
 
@@ -36,8 +37,10 @@ func (o *appOptions) wall() func() time.Time {
 
 // addresses are where the gateway listens.
 type addresses struct {
-	HTTP, MQTT string
-	TokenFile  string // where the admin token lies, if it was generated
+	Console   string // a URL
+	MQTT      string // host:port; empty: switched off
+	MQTTS     string // the same over TLS
+	TokenFile string // where the admin token lies, if it was generated
 }
 
 // runApp wires the parts together and runs them until ctx ends. It is one
@@ -83,10 +86,15 @@ func runApp(ctx context.Context, o appOptions) error {
 	present := newPresence(registry)
 
 	// The door.
+	certificate, err := loadCertificate(cfg.TLS, logger)
+	if err != nil {
+		return err
+	}
+	parts.certificate = certificate
 	receiver := ingest.NewReceiver(ingest.ReceiverOptions{
 		Log: input, Now: now, OnKept: meters.Kept, Logger: logger.With("part", "receiver"),
 	})
-	sources, err := newSources(cfg, receiver, inventory, logger)
+	sources, err := newSources(cfg, receiver, inventory, certificate, logger)
 	if err != nil {
 		return err
 	}
@@ -121,9 +129,11 @@ func runApp(ctx context.Context, o appOptions) error {
 	defer outlets.close()
 	inputRoom, readingsRoom := sized{input, cfg.Journal.inputBytes()}, sized{readingsLog, cfg.Journal.readingsBytes()}
 	disk := newDiskWatch(cfg, store, inputRoom, readingsRoom, alarmLog, sources, logger.With("part", "disk"))
+	past := newPast(cfg.History, readingsLog, judge.caught, now, logger.With("part", "history"))
 	screens, err := newScreens(ctx, screensOptions{
-		App: o, Store: store, Input: input, Readings: readingsLog, Alarms: alarmLog,
+		App: o, Certificate: certificate, Store: store, Input: input, Readings: readingsLog, Alarms: alarmLog,
 		Judge: judge, Inventory: inventory, Presence: present, Sources: sources, Outlets: outlets, Disk: disk,
+		Past: past, Rules: ruleSet,
 		Meters: meters, Now: now, Logger: logger.With("part", "console"),
 	})
 	if err != nil {
@@ -139,7 +149,7 @@ func runApp(ctx context.Context, o appOptions) error {
 		input: inputRoom, readings: readingsRoom, judge: judge, outlets: outlets, disk: disk,
 		keep: cfg.Journal.Keep, now: now, logger: logger.With("part", "trimmer"),
 	}
-	announcer := announcer{judge: judge, ready: func() { o.Ready(addresses{HTTP: screens.Addr(), MQTT: sources.address(), TokenFile: tokenFile(o)}) }}
+	announcer := announcer{judge: judge, ready: func() { o.Ready(o.addresses(screens, sources)) }}
 
 	if err := begin(ctx, input, clock); err != nil {
 		return err
@@ -150,7 +160,7 @@ func runApp(ctx context.Context, o appOptions) error {
 		[]part{{"receiver", receiver.Run}},
 		[]part{{"judge", judge.Run}, {"feedback", feedback.Run}},
 		[]part{{"readings log", readings.Run}},
-		append(outlets.parts(), part{"trimmer", trimmer.Run}),
+		append(outlets.parts(), part{"history", past.Run}, part{"trimmer", trimmer.Run}),
 		[]part{{"console", screens.Run}},
 	)
 }
@@ -199,6 +209,16 @@ func (a announcer) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	return nil
+}
+
+// addresses are where this gateway can be reached.
+func (o *appOptions) addresses(screens *console.Server, s *sources) addresses {
+	a := addresses{Console: "http://" + screens.Addr() + "/", TokenFile: tokenFile(*o)}
+	if o.Config.TLS != nil {
+		a.Console = "https://" + screens.Addr() + "/"
+	}
+	a.MQTT, a.MQTTS = s.addresses()
+	return a
 }
 
 // tokenFile is where the admin token lies, unless it was given.

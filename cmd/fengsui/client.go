@@ -43,7 +43,14 @@ func newAPIClient(cfg Config) (*apiClient, error) {
 		}
 		token = strings.TrimSpace(string(text))
 	}
-	return &apiClient{base: "http://" + net.JoinHostPort(host, port) + "/api/v1", token: token, http: http.Client{Timeout: 30 * time.Second}}, nil
+	c := &apiClient{base: "http://" + net.JoinHostPort(host, port) + "/api/v1", token: token, http: http.Client{Timeout: 30 * time.Second}}
+	if cfg.TLS != nil {
+		c.base = "https" + strings.TrimPrefix(c.base, "http")
+		if c.http.Transport, err = trustOnly(cfg.TLS); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
 }
 
 // call sends one request; in and out are JSON and may be nil.

@@ -20,13 +20,18 @@ type Config struct {
 	// Put it on a disk of its own, with 20 GB or more. Default "data".
 	Data string `yaml:"data"`
 
-	HTTP    HTTPConfig    `yaml:"http"`
-	MQTT    MQTTConfig    `yaml:"mqtt"`
+	HTTP HTTPConfig `yaml:"http"`
+	MQTT MQTTConfig `yaml:"mqtt"`
+	// TLS makes the console HTTPS and opens mqtt.tls_listen. Without it both are
+	// plain: keep them on a network of the bureau's own.
+	TLS     *TLSConfig    `yaml:"tls"`
 	Brokers []Broker      `yaml:"brokers"`
 	Influx  *InfluxConfig `yaml:"influx"`
 	Journal JournalConfig `yaml:"journal"`
 	Disk    DiskConfig    `yaml:"disk"`
 	Metrics MetricsConfig `yaml:"metrics"`
+
+	History HistoryConfig `yaml:"history"`
 
 	// Devices is the file with sites and devices. Optional: devices can be added
 	// at run time as well (fengsui device add); what the file says wins at start.
@@ -61,6 +66,9 @@ type MQTTConfig struct {
 	// Listen is address:port; empty switches the intake off (devices then come
 	// through brokers only). Default ":1883".
 	Listen string `yaml:"listen"`
+	// TLSListen is where the intake listens for MQTT over TLS, once there is a
+	// certificate (tls); empty switches it off. Default ":8883".
+	TLSListen string `yaml:"tls_listen"`
 	// MaxPayload is the largest message taken, in bytes. Default 1 MiB.
 	MaxPayload int `yaml:"max_payload"`
 
@@ -122,8 +130,9 @@ func defaultConfig() Config {
 	return Config{
 		Data:         "data",
 		HTTP:         HTTPConfig{Listen: "127.0.0.1:8080"},
-		MQTT:         MQTTConfig{Listen: ":1883", MaxPayload: 1 << 20},
+		MQTT:         MQTTConfig{Listen: ":1883", TLSListen: ":8883", MaxPayload: 1 << 20},
 		Journal:      JournalConfig{Keep: 7 * 24 * time.Hour, MaxBytes: 20_000_000_000},
+		History:      HistoryConfig{Memory: 64_000_000, Keep: 24 * time.Hour},
 		Disk:         defaultDisk(),
 		HistoryAfter: 30 * time.Minute,
 		Log:          "info",
@@ -154,6 +163,9 @@ func (c *Config) resolve(folder string) {
 	if c.Influx != nil {
 		paths = append(paths, &c.Influx.TokenFile)
 	}
+	if c.TLS != nil {
+		paths = append(paths, &c.TLS.CertFile, &c.TLS.KeyFile)
+	}
 	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(folder, *p)
@@ -171,8 +183,11 @@ func (c *Config) validate(doc *devices.Document) error {
 	if c.HTTP.Listen == "" {
 		wrong("$.http.listen", "listen is empty; the console is where alarms are seen, give it an address such as 127.0.0.1:8080")
 	}
-	if c.MQTT.Listen == "" && len(c.Brokers) == 0 {
+	if c.MQTT.Listen == "" && !c.mqttOverTLS() && len(c.Brokers) == 0 {
 		wrong("$.mqtt.listen", "listen is empty and there are no brokers: nothing could arrive")
+	}
+	if c.TLS != nil && (c.TLS.CertFile == "" || c.TLS.KeyFile == "") {
+		wrong("$.tls", "tls needs cert_file and key_file; fengsui cert makes them")
 	}
 	if c.MQTT.MaxPayload < 1024 || c.MQTT.MaxPayload > 4<<20 {
 		wrong("$.mqtt.max_payload", "max_payload is %d; want 1024 to %d bytes", c.MQTT.MaxPayload, 4<<20)
@@ -183,6 +198,7 @@ func (c *Config) validate(doc *devices.Document) error {
 	if c.Journal.Keep <= 0 {
 		wrong("$.journal.keep", "keep is %v; want a duration such as 168h", c.Journal.Keep)
 	}
+	c.History.validate(wrong)
 	c.Disk.validate(wrong)
 	if c.HistoryAfter <= 0 {
 		wrong("$.history_after", "history_after is %v; want a duration such as 30m", c.HistoryAfter)
@@ -199,6 +215,9 @@ func (c *Config) validate(doc *devices.Document) error {
 	}
 	return errors.Join(errs...)
 }
+
+// mqttOverTLS says whether the intake listens for TLS.
+func (c *Config) mqttOverTLS() bool { return c.TLS != nil && c.MQTT.TLSListen != "" }
 
 func (b *Broker) validate(path string, names map[string]bool, wrong func(path, format string, args ...any)) {
 	switch {

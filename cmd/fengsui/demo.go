@@ -108,15 +108,15 @@ func welcome(t terminal, a addresses, token string) {
 	fmt.Fprintf(t.out, `
 Fengsui demo: a simulated county, on this machine only. 演示县，仅本机可访问。
 
-  Console 控制台   http://%s/
-  Sign in 登录     http://%s/#token=%s
+  Console 控制台   %s
+  Sign in 登录     %s#token=%s
 
 The story starts now: a gas leak, heavy rain over a pond and a slope, a cable that
 overheats, a plant that goes silent. Ctrl-C ends it.
 
 Be a device yourself 自己上报一条读数:
 
-`, a.HTTP, a.HTTP, token)
+`, a.Console, a.Console, token)
 	for _, r := range newcomers {
 		fmt.Fprintf(t.out, "  mosquitto_pub -h 127.0.0.1 -p %s -q 1 -t v1/newcomer/%s/telemetry -m '{\"values\":{%s}}'\n", port, r.device, r.values)
 	}

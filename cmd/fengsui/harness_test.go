@@ -52,6 +52,8 @@ type gateway struct {
 	t      *testing.T
 	dir    string
 	http   string // host:port
+	client *http.Client
+	scheme string
 	mqtt   string
 	token  string
 	cmd    *exec.Cmd
@@ -62,7 +64,7 @@ type gateway struct {
 // newGateway writes a config with free ports; extra is appended to it.
 func newGateway(t *testing.T, devices, extra string) *gateway {
 	t.Helper()
-	g := &gateway{t: t, dir: t.TempDir(), http: freeAddress(t), mqtt: freeAddress(t), token: "test-token-" + cryptorand.Text()}
+	g := &gateway{t: t, dir: t.TempDir(), http: freeAddress(t), client: http.DefaultClient, scheme: "http://", mqtt: freeAddress(t), token: "test-token-" + cryptorand.Text()}
 	g.write("devices.yaml", devices)
 	if !strings.Contains(extra, "disk:") { // how full this machine's disk is must not matter
 		extra += "disk: {warn_percent: 99, alarm_percent: 100, floor_bytes: 1}\n"
@@ -120,7 +122,7 @@ func (g *gateway) waitReady() {
 			g.t.Fatalf("the gateway ended:\n%s", g.output)
 		default:
 		}
-		resp, err := http.Get("http://" + g.http + "/readyz")
+		resp, err := g.client.Get(g.scheme + g.http + "/readyz")
 		if err != nil {
 			return err
 		}
@@ -172,13 +174,13 @@ func (g *gateway) request(method, path string, body, out any) (int, error) {
 		}
 		reader = bytes.NewReader(text)
 	}
-	req, err := http.NewRequest(method, "http://"+g.http+path, reader)
+	req, err := http.NewRequest(method, g.scheme+g.http+path, reader)
 	if err != nil {
 		return 0, err
 	}
 	req.Header.Set("Authorization", "Bearer "+g.token)
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := g.client.Do(req)
 	if err != nil {
 		return 0, err
 	}

@@ -19,6 +19,7 @@ var mayImport = map[string][]string{
 	"devices":           {"devices/codec"},
 	"rules/alarms":      {"rules", "devices"},
 	"rules":             {"devices"},
+	"sinks/history":     {"sinks", "rules/alarms", "rules", "devices", "ingest/journal"},
 	"sinks/influx":      {"sinks", "rules/alarms", "rules", "devices", "ingest/journal"},
 	"sinks/metrics":     {"sinks", "rules/alarms", "rules", "devices", "ingest/journal"},
 	"sinks/console/web": {},

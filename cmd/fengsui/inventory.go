@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"maps"
 	"net/http"
 	"os"
@@ -12,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"fengsui/configs"
 	"fengsui/devices"
 	"fengsui/ingest/journal"
 	"fengsui/rules"
@@ -234,11 +232,7 @@ func (i *inventory) passwordInFile(user string) bool {
 
 // readDevices reads kinds and the devices file.
 func readDevices(cfg Config) ([]*devices.Kind, *devices.File, error) {
-	var from fs.FS = configs.Kinds()
-	if cfg.Kinds != "" {
-		from = os.DirFS(cfg.Kinds)
-	}
-	kinds, err := devices.LoadKinds(from)
+	kinds, err := devices.LoadKinds(kindsFolder(cfg))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -259,9 +253,5 @@ func readDevices(cfg Config) ([]*devices.Kind, *devices.File, error) {
 
 // readRules reads the rules that judge those kinds.
 func readRules(cfg Config, kinds []*devices.Kind) ([]*rules.Rule, error) {
-	var from fs.FS = configs.Rules()
-	if cfg.Rules != "" {
-		from = os.DirFS(cfg.Rules)
-	}
-	return rules.LoadRules(from, kinds)
+	return rules.LoadRules(rulesFolder(cfg), kinds)
 }

@@ -46,6 +46,7 @@ type judge struct {
 	caught   chan struct{}     // closed once the judge has caught up
 	timer    *time.Timer
 	changes  []rules.Change
+	pending  pending
 	outcome  devices.Outcome
 	armed    int // rules at points
 	unarmed  int
@@ -91,14 +92,18 @@ func (j *judge) Run(ctx context.Context) error {
 	defer cancel()
 	entries := j.decodeAhead(ctx)
 	for {
-		if err := j.next(ctx, entries); err != nil {
-			if ctx.Err() != nil {
-				return j.save(context.WithoutCancel(ctx))
-			}
-			return err
+		err := j.next(ctx, entries)
+		if errors.Is(err, errBetweenEntries) {
+			return j.save(context.WithoutCancel(ctx))
+		}
+		if err != nil {
+			return err // what was being judged is judged again, from the last snapshot
 		}
 	}
 }
+
+// errBetweenEntries ends Run where everything judged has left the judge.
+var errBetweenEntries = errors.New("stopped between two entries")
 
 // next does one thing: a request if there is one, else an entry, else a timer.
 func (j *judge) next(ctx context.Context, entries <-chan chan *entry) error {
@@ -117,13 +122,19 @@ func (j *judge) next(ctx context.Context, entries <-chan chan *entry) error {
 		return j.serve(ctx, r)
 	case e, ok := <-entries:
 		if !ok {
-			return context.Cause(ctx)
+			return errBetweenEntries
 		}
-		return j.judge(ctx, <-e)
+		if err := j.judge(ctx, <-e); err != nil {
+			return err
+		}
+		if len(entries) > 0 && !j.pending.full() {
+			return nil // what comes of those shares the sync
+		}
+		return j.flush(ctx)
 	case <-j.timer.C:
 		return j.tick(ctx)
 	case <-ctx.Done():
-		return ctx.Err()
+		return errBetweenEntries
 	}
 }
 
@@ -132,9 +143,7 @@ func (j *judge) judge(ctx context.Context, e *entry) error {
 	if e.err != nil {
 		return e.err
 	}
-	if err := j.advance(ctx, e.received()); err != nil { // timers that were due before it
-		return err
-	}
+	j.advance(e.received()) // timers that were due before it
 	j.position, j.total = e.seq, e.total
 	j.changes = j.changes[:0]
 	j.outcome.Reset()
@@ -147,9 +156,7 @@ func (j *judge) judge(ctx context.Context, e *entry) error {
 	if err := j.Readings.keep(ctx, e.seq, &j.outcome); err != nil {
 		return err
 	}
-	if err := j.alarm(ctx, j.changes); err != nil {
-		return err
-	}
+	j.alarm(j.changes)
 	j.told(e)
 	j.recycle(e)
 	return j.caughtUp(ctx)
@@ -245,45 +252,46 @@ func (j *judge) told(e *entry) {
 }
 
 // advance moves the clock and fires what became due on the way, in order.
-func (j *judge) advance(ctx context.Context, now int64) error {
+func (j *judge) advance(now int64) {
 	j.clock = max(j.clock, now)
 	j.changes = j.Engine.Advance(j.clock, j.changes[:0])
-	if err := j.alarm(ctx, j.changes); err != nil {
-		return err
+	j.alarm(j.changes)
+	if j.quiet.live() {
+		j.pending.add(j.Book.Tick(j.cause()))
 	}
-	if !j.quiet.live() {
-		return nil
-	}
-	return j.record(ctx, j.Book.Tick(j.cause()))
 }
 
-// alarm turns levels into events and puts them on disk.
-func (j *judge) alarm(ctx context.Context, changes []rules.Change) error {
+// alarm turns levels into events, which flush puts on disk.
+func (j *judge) alarm(changes []rules.Change) {
 	if len(changes) == 0 || j.position < j.quiet.until.Position {
-		return nil // what came of it is on record
+		return // what came of it is on record
 	}
-	return j.record(ctx, j.Book.Apply(changes, j.cause()))
+	j.pending.add(j.Book.Apply(changes, j.cause()))
 }
 
 func (j *judge) cause() alarms.Cause { return alarms.Cause{Position: j.position, Clock: j.clock} }
 
-// record appends events to the alarm log, each guarded by the sequence before
-// it: if another gateway ever wrote there, this one must stop judging.
+// flush puts what was decided on disk.
+func (j *judge) flush(ctx context.Context) error {
+	defer j.pending.clear()
+	return j.record(context.WithoutCancel(ctx), j.pending.events) // one that has begun is not cut off
+}
+
+// record appends events to the alarm log, guarded by its last sequence: if
+// another gateway ever wrote there, this one must stop judging.
 func (j *judge) record(ctx context.Context, events []alarms.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	if err := appendEvents(ctx, j.Alarms, events); err != nil {
+		return err
+	}
 	for i := range events {
-		if events[i].Seq != 0 {
-			continue // the first answer to a command that came again
-		}
-		seq, err := appendEvent(ctx, j.Alarms, &events[i])
-		if err != nil {
-			return fmt.Errorf("append %s of alarm %s: %w", events[i].Type, events[i].Alarm.ID, err)
-		}
-		j.Book.Recorded(&events[i], seq)
+		j.Book.Recorded(&events[i], events[i].Seq)
 		j.counts.event(events[i].Type)
 	}
-	if len(events) > 0 {
-		j.status.publishAlarms(j.Book)
-	}
+	j.status.publish(j)
+	j.status.publishAlarms(j.Book)
 	return nil
 }
 
@@ -292,7 +300,8 @@ func (j *judge) tick(ctx context.Context) error {
 	if j.Input.Last().Seq != j.position || !j.status.live.Load() {
 		return nil // the entry that arrived meanwhile brings its own time
 	}
-	if err := j.advance(ctx, j.Now().UnixMilli()); err != nil {
+	j.advance(j.Now().UnixMilli())
+	if err := j.flush(ctx); err != nil {
 		return err
 	}
 	if time.Since(j.savedAt) < snapshotEvery {
@@ -331,7 +340,12 @@ func (j *judge) Do(ctx context.Context, f func(ctx context.Context) error) error
 var errFatal = errors.New("the alarm log did not take an event")
 
 func (j *judge) serve(ctx context.Context, r request) error {
-	err := r.do(ctx)
+	err := j.flush(ctx)
+	if err != nil {
+		err = errors.Join(errFatal, err)
+	} else {
+		err = r.do(ctx)
+	}
 	r.answer <- err
 	if errors.Is(err, errFatal) {
 		return err
@@ -347,6 +361,9 @@ func (j *judge) Command(ctx context.Context, c alarms.Command) ([]alarms.Event, 
 		j.clock = max(j.clock, j.Now().UnixMilli())
 		if events, err = j.Book.Command(c, j.cause()); err != nil {
 			return err
+		}
+		if len(events) > 0 && events[0].Seq != 0 {
+			return nil // the first answer to a command that came again
 		}
 		if err := j.record(ctx, events); err != nil {
 			return errors.Join(errFatal, err)
@@ -364,7 +381,8 @@ func (j *judge) Reconfigure(ctx context.Context, r *devices.Registry) error {
 		j.Intake.SetRegistry(r)
 		j.Presence.use(r)
 		j.changes = j.Engine.Reconfigure(rules.EngineOptions{Registry: r, Rules: j.Rules}, j.clock, j.changes[:0])
-		if err := j.alarm(ctx, j.changes); err != nil {
+		j.alarm(j.changes)
+		if err := j.flush(ctx); err != nil {
 			return errors.Join(errFatal, err)
 		}
 		j.countRules()

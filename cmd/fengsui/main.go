@@ -24,9 +24,11 @@ const usage = `fengsui watches what devices report over MQTT and raises alarms.
   fengsui demo                     a simulated county, everything embedded, in seconds
   fengsui init [FOLDER]            write a config, devices and rules to start from
   fengsui check -config FILE       find mistakes in config, devices, kinds and rules
+  fengsui test [-config FILE]      run the tests of the rules
   fengsui run -config FILE         run the gateway
   fengsui device add|list|revoke   devices and their passwords
   fengsui user add|list|remove     people and their roles
+  fengsui cert [NAME…]             a certificate for HTTPS and MQTT over TLS
   fengsui simulate -broker URL     publish as the demo's devices to any broker
   fengsui version
 
@@ -56,6 +58,8 @@ func execute(ctx context.Context, t terminal, args []string) int {
 		return 0
 	case errors.Is(err, errUsage):
 		return 2
+	case errors.Is(err, errFailed):
+		return 1
 	default:
 		fmt.Fprintln(t.err, "fengsui:", err)
 		return 1
@@ -76,10 +80,14 @@ func dispatch(ctx context.Context, t terminal, args []string) error {
 		return runInit(t, rest)
 	case "check":
 		return runCheck(t, rest)
+	case "test":
+		return runTest(t, rest)
 	case "device":
 		return runDevice(ctx, t, rest)
 	case "user":
 		return runUser(ctx, t, rest)
+	case "cert":
+		return runCert(t, rest)
 	case "simulate":
 		return runSimulate(ctx, t, rest)
 	case "version":

@@ -15,20 +15,21 @@ import (
 // measured are the parts that metrics are read from. They are filled in while
 // the gateway is wired; nothing is scraped before that is done.
 type measured struct {
-	receiver *ingest.Receiver
-	judge    *judge
-	presence *presence
-	outlets  *outlets
-	input    *journal.Log
-	store    *journal.Store
-	screens  *console.Server
-	sources  []string // those that are configured
-	disk     *diskWatch
-	clock    *clock
+	receiver    *ingest.Receiver
+	judge       *judge
+	presence    *presence
+	outlets     *outlets
+	input       *journal.Log
+	store       *journal.Store
+	certificate *certificate // nil: none
+	screens     *console.Server
+	sources     []string // those that are configured
+	disk        *diskWatch
+	clock       *clock
 }
 
 func (m *measured) options(cfg Config) metrics.Options {
-	if cfg.MQTT.Listen != "" {
+	if cfg.MQTT.Listen != "" || cfg.mqttOverTLS() {
 		m.sources = append(m.sources, embeddedSource)
 	}
 	for _, b := range cfg.Brokers {

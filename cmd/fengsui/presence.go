@@ -155,14 +155,19 @@ func (p *presence) count(now time.Time) (inService, online int) {
 	return inService, online
 }
 
-// health lists the sources for the console, by name.
+// health lists the sources for the console, by name, and when a registered
+// device was last heard through each.
 func (p *presence) health() []console.SourceHealth {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	last := map[string]int64{}
+	for _, s := range p.devices {
+		last[s.Source] = max(last[s.Source], s.Last)
+	}
 	list := []console.SourceHealth{}
 	for _, name := range slices.Sorted(maps.Keys(p.sources)) {
 		s := p.sources[name]
-		list = append(list, console.SourceHealth{Name: name, Up: s.Up, Since: alarms.Time(s.Since), Reason: s.Reason})
+		list = append(list, console.SourceHealth{Name: name, Up: s.Up, Since: alarms.Time(s.Since), Reason: s.Reason, Last: alarms.Time(last[name])})
 	}
 	return list
 }

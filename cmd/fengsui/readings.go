@@ -85,6 +85,11 @@ func (w *readingsWriter) after(ctx context.Context, f func() error) error {
 
 func (w *readingsWriter) put(ctx context.Context, job readingsJob) error {
 	select {
+	case w.queue <- job: // also when ctx has ended: what was judged is kept
+		return nil
+	default:
+	}
+	select {
 	case w.queue <- job:
 		return nil
 	case <-ctx.Done():

@@ -147,17 +147,17 @@ func (j *judge) caughtUp(ctx context.Context) error {
 // endQuiet fires the timers that had fired at the last position on record, and
 // compares levels with what stands.
 func (j *judge) endQuiet(ctx context.Context) error {
-	if err := j.advance(ctx, j.quiet.until.Clock); err != nil {
-		return err
-	}
+	j.advance(j.quiet.until.Clock)
 	j.quiet.over = true
 	j.changes = j.Engine.Levels(j.changes[:0])
 	if j.partial {
 		// What stands may rest on messages that are no longer in the log, and doubt
 		// never silences: only what is known to be worse is recorded.
-		return j.record(ctx, j.Book.Complete(j.changes, j.cause()))
+		j.pending.add(j.Book.Complete(j.changes, j.cause()))
+	} else {
+		j.pending.add(j.Book.Reconcile(j.changes, j.cause()))
 	}
-	return j.record(ctx, j.Book.Reconcile(j.changes, j.cause()))
+	return j.flush(ctx)
 }
 
 // save takes a snapshot now and has it written once every reading up to here is
@@ -166,6 +166,9 @@ func (j *judge) save(ctx context.Context) error {
 	j.savedAt = time.Now()
 	if !j.quiet.live() {
 		return nil
+	}
+	if err := j.flush(ctx); err != nil { // the replay begins behind it
+		return err
 	}
 	s := snapshot{Position: j.position, Total: j.total, Missing: j.missing, Clock: j.clock}
 	var errs [4]error

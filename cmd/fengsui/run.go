@@ -28,9 +28,12 @@ func runGateway(ctx context.Context, t terminal, args []string) error {
 		ConsoleDir: *page,
 		Logger:     newLogger(t.err, cfg.Log),
 		Ready: func(a addresses) {
-			fmt.Fprintf(t.out, "fengsui is watching.\n  console  http://%s/\n", a.HTTP)
+			fmt.Fprintf(t.out, "fengsui is watching.\n  console  %s\n", a.Console)
 			if a.MQTT != "" {
 				fmt.Fprintf(t.out, "  MQTT     %s\n", a.MQTT)
+			}
+			if a.MQTTS != "" {
+				fmt.Fprintf(t.out, "  MQTT     %s over TLS\n", a.MQTTS)
 			}
 			if a.TokenFile != "" {
 				fmt.Fprintf(t.out, "  the admin token lies in %s\n", a.TokenFile)

@@ -11,6 +11,7 @@ import (
 
 	"fengsui/devices"
 	"fengsui/ingest/journal"
+	"fengsui/rules"
 	"fengsui/rules/alarms"
 	"fengsui/sinks"
 	"fengsui/sinks/console"
@@ -19,20 +20,23 @@ import (
 
 // screensOptions are what the console shows, and who may see it.
 type screensOptions struct {
-	App       appOptions
-	Store     *journal.Store
-	Input     *journal.Log
-	Readings  *journal.Log
-	Alarms    *journal.KeyedLog
-	Judge     *judge
-	Inventory *inventory
-	Presence  *presence
-	Sources   *sources
-	Outlets   *outlets
-	Disk      *diskWatch
-	Meters    *metrics.Metrics
-	Now       func() time.Time
-	Logger    *slog.Logger
+	App         appOptions
+	Certificate *certificate // nil: plain HTTP
+	Store       *journal.Store
+	Input       *journal.Log
+	Readings    *journal.Log
+	Alarms      *journal.KeyedLog
+	Judge       *judge
+	Inventory   *inventory
+	Presence    *presence
+	Sources     *sources
+	Outlets     *outlets
+	Disk        *diskWatch
+	Past        *past
+	Rules       []*rules.Rule
+	Meters      *metrics.Metrics
+	Now         func() time.Time
+	Logger      *slog.Logger
 }
 
 // newScreens opens people and console.
@@ -59,7 +63,7 @@ func newScreens(ctx context.Context, o screensOptions) (*console.Server, error) 
 		}
 	}
 	return console.NewServer(console.Options{
-		Listen: o.App.Config.HTTP.Listen, Origins: o.App.Config.HTTP.Origins,
+		Listen: o.App.Config.HTTP.Listen, TLS: o.Certificate.config(), Origins: o.App.Config.HTTP.Origins,
 		Hub: console.HubOptions{
 			Alarms: o.Alarms, Readings: o.Readings, Health: o.health, Now: o.Now,
 			OnPublished: func(age time.Duration) { o.Meters.Sent(1, age) },
@@ -67,6 +71,8 @@ func newScreens(ctx context.Context, o screensOptions) (*console.Server, error) 
 		},
 		People: people, Commander: o.Judge, Page: page,
 		Directory: directory{o.Inventory, o.Presence, o.Now},
+		History:   o.Past.shown(),
+		Limits:    func(d *devices.Device, field string) []rules.FieldLimit { return rules.LimitsOf(o.Rules, d, field) },
 		Registrar: o.Inventory, Door: o.Sources, Metrics: o.Meters.Handler(), MetricsToken: token,
 		Ready: o.ready, Logger: o.Logger,
 	})

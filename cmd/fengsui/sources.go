@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"time"
@@ -20,16 +21,19 @@ type sources struct {
 	external []*mqtt.Source
 }
 
-func newSources(cfg Config, receiver *ingest.Receiver, inventory *inventory, logger *slog.Logger) (*sources, error) {
+func newSources(cfg Config, receiver *ingest.Receiver, inventory *inventory, cert *certificate, logger *slog.Logger) (*sources, error) {
 	s := &sources{}
-	if cfg.MQTT.Listen != "" {
-		var err error
-		s.embedded, err = broker.Listen(broker.Options{
+	if cfg.MQTT.Listen != "" || cfg.mqttOverTLS() {
+		o := broker.Options{
 			Listen: cfg.MQTT.Listen, Receiver: receiver, MaxPayload: cfg.MQTT.MaxPayload,
 			Authorizer: doorkeeper{auth: inventory.auth, anonymous: cfg.MQTT.anonymous},
 			Logger:     logger.With("part", "broker"),
-		})
-		if err != nil {
+		}
+		if cfg.mqttOverTLS() {
+			o.TLSListen, o.TLS = cfg.MQTT.TLSListen, cert.config()
+		}
+		var err error
+		if s.embedded, err = broker.Listen(o); err != nil {
 			return nil, err
 		}
 	}
@@ -96,16 +100,23 @@ func (s *sources) resume() {
 // close frees what newSources took, where nothing of it is run.
 func (s *sources) close() {
 	if s.embedded != nil {
-		_ = s.embedded.Close() // it may have been run, and closed it
+		s.embedded.Close()
 	}
 }
 
-// address is where the embedded intake listens; empty where it is switched off.
-func (s *sources) address() string {
+// addresses are where the embedded intake listens, plain and over TLS; empty
+// where that is switched off.
+func (s *sources) addresses() (plain, secure string) {
 	if s.embedded == nil {
-		return ""
+		return "", ""
 	}
-	return s.embedded.Addr().String()
+	if a := s.embedded.Addr(); a != nil {
+		plain = a.String()
+	}
+	if a := s.embedded.TLSAddr(); a != nil {
+		secure = a.String()
+	}
+	return plain, secure
 }
 
 // deliver publishes to devices that subscribe.
@@ -133,13 +144,10 @@ func (s *sources) Refused(limit int) []console.Refused {
 		if len(list) == limit {
 			break
 		}
-		reason := r.Reason
-		if r.Topic != "" {
-			reason = r.Topic + ": " + reason
-		}
 		list = append(list, console.Refused{
-			Time: alarms.Time(r.Time.UnixMilli()), Source: embeddedSource, Address: r.Remote,
-			Client: r.Client, User: r.User, Reason: reason, Count: 1,
+			First: alarms.Time(r.First.UnixMilli()), Time: alarms.Time(r.Time.UnixMilli()), Source: embeddedSource,
+			Address: r.Remote, Client: r.Client, User: r.User,
+			Action: string(r.Action), Topic: r.Topic, Code: r.Code, Reason: r.Reason, Count: r.Count,
 		})
 	}
 	return list
@@ -152,6 +160,12 @@ type doorkeeper struct {
 	anonymous bool
 }
 
+// Codes of connections that are not let in.
+const (
+	refusedUser     = "unknown_user"
+	refusedPassword = "wrong_password"
+)
+
 const loginPatience = 20 * time.Second
 
 func (d doorkeeper) Connect(l broker.Login) (broker.Identity, error) {
@@ -161,7 +175,12 @@ func (d doorkeeper) Connect(l broker.Login) (broker.Identity, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), loginPatience)
 	defer cancel()
 	c, err := d.auth.Authenticate(ctx, l.User, l.Password)
-	if err != nil {
+	switch {
+	case errors.Is(err, devices.ErrUnknownUser):
+		return nil, &broker.Denial{Code: refusedUser, Err: err}
+	case errors.Is(err, devices.ErrWrongPassword):
+		return nil, &broker.Denial{Code: refusedPassword, Err: err}
+	case err != nil:
 		return nil, err
 	}
 	return credential{c}, nil

@@ -129,7 +129,9 @@ func TestFloor(t *testing.T) {
 	c := connect(t, g.mqtt, "d", "s", "pw")
 	publishNumbered(t, c, 0, 50)
 	isDisk := func(level rules.Level) func(a *alarms.Alarm) bool {
-		return func(a *alarms.Alarm) bool { return a.Rule == "gateway_trouble" && a.Device == "disk" && a.Level == level }
+		return func(a *alarms.Alarm) bool {
+			return a.Rule == "gateway_trouble" && a.Device == "disk" && a.Level == level
+		}
 	}
 
 	for _, s := range []struct {

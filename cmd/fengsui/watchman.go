@@ -100,6 +100,7 @@ func (m *measured) troubles() map[string]trouble {
 			t[name] = trouble{rules.Fault, reason}
 		}
 	}
+	fault("certificate", m.certificate.trouble(m.clock.Now()))
 	fault("books", "")
 	if door, books := m.door().Residue, m.books().Residue; door != 0 || books != 0 {
 		fault("books", fmt.Sprintf("the books do not balance: %d messages at the door, %d behind it", door, books))

@@ -12,6 +12,16 @@ type Authorizer interface {
 	Connect(l Login) (Identity, error)
 }
 
+// Denial is why an Authorizer lets a client not in, with a word for programs.
+// The client itself is told neither.
+type Denial struct {
+	Code string
+	Err  error
+}
+
+func (d *Denial) Error() string { return d.Err.Error() }
+func (d *Denial) Unwrap() error { return d.Err }
+
 // Login is what a client says about itself when it connects.
 type Login struct {
 	Client   string // client id

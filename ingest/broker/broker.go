@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -23,8 +24,9 @@ const Source = "embedded"
 
 // Options of a [Broker].
 type Options struct {
-	Listen     string      // address and port; port 0 takes a free one
-	TLS        *tls.Config // nil: plain TCP
+	Listen     string      // address and port of plain TCP; port 0 takes a free one; empty: none
+	TLSListen  string      // the same for TLS
+	TLS        *tls.Config // with TLSListen
 	Receiver   *ingest.Receiver
 	Authorizer Authorizer
 
@@ -69,12 +71,12 @@ func (o *Options) maxPacket() int { return o.MaxPayload + 1<<10 }
 
 // Broker is the embedded MQTT broker.
 type Broker struct {
-	o        Options
-	listener net.Listener
-	server   *server.Server
-	refusals refusals
-	wills    wills
-	paused   atomic.Pointer[pause]
+	o             Options
+	plain, secure net.Listener // nil: switched off
+	server        *server.Server
+	refusals      refusals
+	wills         wills
+	paused        atomic.Pointer[pause]
 
 	state   sync.Mutex // guards changes of serving and paused, and what is said of them
 	serving bool
@@ -93,26 +95,53 @@ func Listen(o Options) (*Broker, error) {
 	if o.MaxPayload > ingest.LargestPayload {
 		return nil, fmt.Errorf("the largest payload is %d bytes: want at most %d", o.MaxPayload, ingest.LargestPayload)
 	}
-	l, err := net.Listen("tcp", o.Listen)
-	if err != nil {
-		return nil, listenError(o.Listen, err)
-	}
-	if o.TLS != nil {
-		l = tls.NewListener(l, o.TLS)
-	}
 	b := &Broker{
 		o:        o,
-		listener: l,
 		clients:  make(map[string]*session),
 		turns:    make(map[string]chan struct{}),
 		sessions: make(map[*session]struct{}),
 	}
-	b.server, err = newServer(b)
-	if err != nil {
-		_ = l.Close() // the first error is the one to tell
+	if err := b.listen(); err != nil {
+		b.closeListeners()
+		return nil, err
+	}
+	var err error
+	if b.server, err = newServer(b); err != nil {
+		b.closeListeners()
 		return nil, fmt.Errorf("set up the MQTT server: %w", err)
 	}
 	return b, nil
+}
+
+func (b *Broker) listen() (err error) {
+	if b.o.Listen != "" {
+		if b.plain, err = net.Listen("tcp", b.o.Listen); err != nil {
+			return listenError(b.o.Listen, err)
+		}
+	}
+	if b.o.TLSListen == "" {
+		return nil
+	}
+	l, err := net.Listen("tcp", b.o.TLSListen)
+	if err != nil {
+		return listenError(b.o.TLSListen, err)
+	}
+	b.secure = tls.NewListener(l, b.o.TLS)
+	return nil
+}
+
+// listeners are those that are switched on.
+func (b *Broker) listeners() []net.Listener {
+	all := []net.Listener{b.plain, b.secure}
+	return slices.DeleteFunc(all, func(l net.Listener) bool { return l == nil })
+}
+
+// closeListeners has nobody to tell an error to: either way no connection is
+// accepted any more.
+func (b *Broker) closeListeners() {
+	for _, l := range b.listeners() {
+		_ = l.Close()
+	}
 }
 
 func listenError(address string, err error) error {
@@ -156,8 +185,18 @@ func newServer(b *Broker) (*server.Server, error) {
 // but publishes.
 const maxControlPacket = 64 << 10
 
-// Addr returns the address the broker listens on.
-func (b *Broker) Addr() net.Addr { return b.listener.Addr() }
+// Addr returns the address the broker listens on for plain TCP; nil: it does not.
+func (b *Broker) Addr() net.Addr { return address(b.plain) }
+
+// TLSAddr is the same for TLS.
+func (b *Broker) TLSAddr() net.Addr { return address(b.secure) }
+
+func address(l net.Listener) net.Addr {
+	if l == nil {
+		return nil
+	}
+	return l.Addr()
+}
 
 // Run serves until ctx is done, or until the listener fails. Then it stops
 // reading, gives what was received a second to be acknowledged, tells the
@@ -166,16 +205,15 @@ func (b *Broker) Run(ctx context.Context) error {
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	if err := b.server.Serve(); err != nil { // it has no listeners: we accept
-		_ = b.listener.Close() // the first error is the one to tell
+		b.closeListeners()
 		return fmt.Errorf("start the MQTT server: %w", err)
 	}
 	b.setServing(true)
-	b.o.Logger.Info("listening for MQTT", "address", b.Addr().String(), "tls", b.o.TLS != nil)
+	b.o.Logger.Info("listening for MQTT", "address", b.Addr(), "tls", b.TLSAddr())
 
-	defer context.AfterFunc(serving, func() { _ = b.listener.Close() })()
+	defer context.AfterFunc(serving, b.closeListeners)()
 	var connections sync.WaitGroup
-	err := b.accept(serving, &connections)
-	stop()
+	err := b.acceptAll(serving, stop, &connections)
 	b.stopSessions()
 	connections.Wait()
 	b.wills.stop()
@@ -189,11 +227,27 @@ func (b *Broker) Run(ctx context.Context) error {
 	return errors.Join(err, closed)
 }
 
+// acceptAll takes connections at every listener until ctx is done; when one
+// fails, all end.
+func (b *Broker) acceptAll(ctx context.Context, stop context.CancelFunc, connections *sync.WaitGroup) error {
+	failed := make(chan error)
+	listeners := b.listeners()
+	for _, l := range listeners {
+		go func() { failed <- b.accept(ctx, l, connections) }()
+	}
+	var errs []error
+	for range listeners {
+		errs = append(errs, <-failed)
+		stop()
+	}
+	return errors.Join(errs...)
+}
+
 // accept takes connections until ctx is done. Running out of descriptors, the
 // usual error here, is waited out.
-func (b *Broker) accept(ctx context.Context, connections *sync.WaitGroup) error {
+func (b *Broker) accept(ctx context.Context, l net.Listener, connections *sync.WaitGroup) error {
 	for failures := 0; ; {
-		c, err := b.listener.Accept()
+		c, err := l.Accept()
 		switch {
 		case err == nil:
 			failures = 0
@@ -201,7 +255,7 @@ func (b *Broker) accept(ctx context.Context, connections *sync.WaitGroup) error 
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("accept MQTT connections on %s: %w", b.Addr(), err)
+			return fmt.Errorf("accept MQTT connections on %s: %w", l.Addr(), err)
 		default:
 			failures++
 			b.o.Logger.Error("cannot accept an MQTT connection; trying again", "error", err, "failures", failures)
@@ -241,8 +295,8 @@ func (b *Broker) Deliver(topic string, payload []byte, retain bool) error {
 	return nil
 }
 
-// Refusals returns the last 100 connections, publishes and subscriptions that
-// were refused, newest first.
+// Refusals returns the last 256 connections, publishes and subscriptions that
+// were refused, newest first, repetitions folded into one.
 func (b *Broker) Refusals() []Refusal { return b.refusals.all() }
 
 // Connected returns how many clients are connected.
@@ -343,5 +397,5 @@ func (b *Broker) tellState() {
 	b.report(&ingest.Message{Kind: ingest.SourceUp, Source: Source})
 }
 
-// Close frees the address of a Broker that will not be run.
-func (b *Broker) Close() error { return b.listener.Close() }
+// Close frees the addresses of a Broker that will not be run.
+func (b *Broker) Close() { b.closeListeners() }

@@ -173,10 +173,14 @@ func TestForeignTopicIsRefusedAndRemembered(t *testing.T) {
 	if s := g.stats(); s.Received != 7 || s.Kept != 3 || s.Refused[broker.RefusedNotAuthorized] != 4 {
 		t.Errorf("books: %+v", s)
 	}
-	f := g.Refusals()[0]
-	if len(g.Refusals()) != 4 || f.Client != "four" || f.User != "s1" || f.Topic != "v1/s2/x/telemetry" ||
-		f.Remote != four.LocalAddr().String() || f.Reason != "s1 may not publish to v1/s2/x/telemetry" || f.Time.IsZero() {
-		t.Errorf("remembered: %+v", g.Refusals())
+	all := g.Refusals()
+	if len(all) != 2 || all[1].Client != "five" || all[1].Count != 3 || all[1].First.After(all[1].Time) {
+		t.Fatalf("remembered: %+v, want three of one and then one of the other", all)
+	}
+	f := all[0]
+	if f.Client != "four" || f.User != "s1" || f.Action != broker.Publish || f.Topic != "v1/s2/x/telemetry" || f.Code != broker.RefusedNotAuthorized ||
+		f.Remote != four.LocalAddr().String() || f.Reason != "s1 may not publish to v1/s2/x/telemetry" || f.Count != 1 || f.Time.IsZero() {
+		t.Errorf("remembered: %+v", f)
 	}
 }
 
@@ -566,7 +570,12 @@ func TestStrangersAreRefusedAndRemembered(t *testing.T) {
 
 func rawDevice(t *testing.T, g *gateway) *device {
 	t.Helper()
-	c, err := net.Dial("tcp", g.address())
+	return rawDeviceAt(t, g.address())
+}
+
+func rawDeviceAt(t *testing.T, address string) *device {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

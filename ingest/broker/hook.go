@@ -51,7 +51,7 @@ func (h *hook) OnConnectAuthenticate(cl *server.Client, pk packets.Packet) bool 
 	})
 	if err != nil {
 		s.refused = true
-		h.broker.refusals.add(s.refusal("", err.Error()))
+		h.broker.refusals.add(s.refusal(Connect, codeOf(err), "", err.Error()))
 	}
 	return err == nil
 }
@@ -86,10 +86,10 @@ func (h *hook) OnACLCheck(cl *server.Client, filter string, write bool) bool {
 	}
 	switch {
 	case !delivered(filter):
-		h.broker.refusals.add(s.refusal(filter, errNotOurs.Error()))
+		h.broker.refusals.add(s.refusal(Subscribe, RefusedNotOurs, filter, errNotOurs.Error()))
 		return false
 	case !s.identity.MayRead(filter):
-		h.broker.refusals.add(s.refusal(filter, s.who()+" may not subscribe to "+filter))
+		h.broker.refusals.add(s.refusal(Subscribe, RefusedNotAuthorized, filter, s.who()+" may not subscribe to "+filter))
 		return false
 	}
 	return true

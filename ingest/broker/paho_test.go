@@ -84,10 +84,10 @@ func TestPahoIsDeliveredFeedback(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	certificate, roots := selfSigned(t)
-	g := start(t, broker.Options{Authorizer: owners{}, TLS: &tls.Config{Certificates: []tls.Certificate{certificate}}})
-	c := pahoClient(t, "ssl://"+g.address(), roots)
+	g := start(t, broker.Options{Authorizer: owners{}, TLSListen: "127.0.0.1:0", TLS: &tls.Config{Certificates: []tls.Certificate{certificate}}})
+	c := pahoClient(t, "ssl://"+g.TLSAddr().String(), roots)
 	await(t, c.Publish("v1/s1/d/telemetry", 1, false, "over TLS"))
-	plain := rawDevice(t, g)
+	plain := rawDeviceAt(t, g.TLSAddr().String())
 	plain.send(hello{client: "plain", version: 4}.packet())
 	plain.expectEnd(0x20)
 	if f := g.awaitRefusals(t, 1); f[0].Remote != plain.LocalAddr().String() {

@@ -187,7 +187,7 @@ func (b *Broker) rememberStranger(s *session, reason error) {
 	if s.refused || reason == errStopping || errors.Is(reason, wire.ErrGone) || errors.Is(reason, syscall.ECONNRESET) {
 		return
 	}
-	b.refusals.add(s.refusal("", reason.Error()))
+	b.refusals.add(s.refusal(Connect, RefusedBadConnect, "", reason.Error()))
 }
 
 var (
@@ -292,11 +292,14 @@ func (s *session) refuse(p *wire.Publish, why *ending, reason string) error {
 // count books and remembers a refused message.
 func (s *session) count(p *wire.Publish, why *ending, reason string) {
 	s.broker.o.Receiver.Refuse(Source, reason)
-	s.broker.refusals.add(s.refusal(string(p.Topic), why.words))
+	s.broker.refusals.add(s.refusal(Publish, reason, string(p.Topic), why.words))
 }
 
-func (s *session) refusal(topic, reason string) Refusal {
-	f := Refusal{Time: time.Now(), Remote: s.RemoteAddr().String(), Client: s.clientID(), Topic: topic, Reason: reason}
+func (s *session) refusal(action Action, code, topic, reason string) Refusal {
+	f := Refusal{
+		Time: time.Now(), Remote: s.RemoteAddr().String(), Client: s.clientID(),
+		Action: action, Topic: topic, Code: code, Reason: reason,
+	}
 	if s.client != nil {
 		f.User = string(s.client.Properties.Username)
 	}

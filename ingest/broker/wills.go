@@ -118,7 +118,7 @@ func (s *session) submitWill() {
 	m := s.will.message
 	if !s.identity.MayPublish(m.Topic) {
 		s.broker.o.Receiver.Refuse(Source, RefusedNotAuthorized)
-		s.broker.refusals.add(s.refusal(m.Topic, s.who()+" may not publish its last will to "+m.Topic))
+		s.broker.refusals.add(s.refusal(Publish, RefusedNotAuthorized, m.Topic, s.who()+" may not publish its last will to "+m.Topic))
 		return
 	}
 	m.Client, m.User = s.client.ID, s.identity.Name()

@@ -44,6 +44,37 @@ func BenchmarkKeyedAppend(b *testing.B) {
 	}
 }
 
+// One by one against all at once, in the same run: ns/event of either.
+func BenchmarkKeyedAppendAll(b *testing.B) {
+	event := telemetry(500)
+	for _, n := range []int{4, 8, 12, 16, 30, 100, 500, 1000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			k := openKeyed(b, openStore(b, b.TempDir()), "alarms")
+			entries := make([]KeyedEntry, n)
+			for i := range entries {
+				entries[i] = KeyedEntry{fmt.Sprint("alarm-", i), event}
+			}
+			var single, all time.Duration
+			for b.Loop() {
+				began := time.Now()
+				for _, e := range entries[:min(n, 30)] {
+					if _, err := k.Append(b.Context(), e.Key, e.Data, k.Last().Seq); err != nil {
+						b.Fatal(err)
+					}
+				}
+				between := time.Now()
+				if _, err := k.AppendAll(b.Context(), entries, k.Last().Seq); err != nil {
+					b.Fatal(err)
+				}
+				single += between.Sub(began)
+				all += time.Since(between)
+			}
+			b.ReportMetric(float64(single.Nanoseconds())/float64(b.N*min(n, 30)), "ns-single/event")
+			b.ReportMetric(float64(all.Nanoseconds())/float64(b.N*n), "ns-all/event")
+		})
+	}
+}
+
 // Each operation reads one entry; the log is read again and again from its
 // beginning.
 func BenchmarkRead(b *testing.B) {

@@ -116,6 +116,7 @@ func (e *engine) dial(name string, log *slog.Logger) (*nats.Conn, error) {
 	return nats.Connect("",
 		nats.InProcessServer(e.server),
 		nats.Name(name),
+		nats.SyncQueueLen(2*fetchCount), // the default of 512 K takes 4 MB for each fetch
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(50*time.Millisecond),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {

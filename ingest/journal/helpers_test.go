@@ -20,6 +20,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(childEnv); dir != "" {
 		log.Fatal(appendUntilKilled(context.Background(), dir, os.Stdout))
 	}
+	if dir := os.Getenv(stormEnv); dir != "" {
+		log.Fatal(stormUntilKilled(context.Background(), dir, os.Stdout))
+	}
 	goleak.VerifyTestMain(m)
 }
 

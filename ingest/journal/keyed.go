@@ -30,47 +30,96 @@ type KeyedLog struct {
 	writer
 }
 
-// Append adds data as one entry of key, provided that the log's last entry is
-// expectLast, and returns its position when it is on disk. Otherwise nothing is
-// written and it returns [ErrConflict]; unless the entry behind expectLast is
-// this very one, from a call whose answer was lost: that is a success.
-//
-// After an end of ctx or [ErrDisk] the entry may be in the log or not; calling
-// again with the same arguments tells.
+// KeyedEntry is what [KeyedLog.AppendAll] adds.
+type KeyedEntry struct {
+	Key  string
+	Data []byte
+}
+
+// Append adds data as one entry of key: [KeyedLog.AppendAll] of one.
 func (l *KeyedLog) Append(ctx context.Context, key string, data []byte, expectLast uint64) (uint64, error) {
-	if err := checkUnits(data, 1); err != nil {
-		return 0, fmt.Errorf("log %s: %w", l.name, err)
-	}
-	token, err := encodeKey(key)
-	if err != nil {
-		return 0, fmt.Errorf("log %s: %w", l.name, err)
+	return l.AppendAll(ctx, []KeyedEntry{{key, data}}, expectLast)
+}
+
+// AppendAll adds entries, in order, provided that the log's last entry is
+// expectLast, and returns the position of the last of them when all are on disk.
+// A few cost a sync each, from [batchPays] on they share one. Otherwise nothing
+// is written and it returns [ErrConflict]; unless what lies behind expectLast are
+// these very entries, from a call whose answer was lost: they count as written,
+// and those that are missing are added.
+//
+// After an end of ctx, [ErrDisk] or a crash the log holds the first few of them,
+// none to all; calling again with the same arguments tells, and completes them.
+func (l *KeyedLog) AppendAll(ctx context.Context, entries []KeyedEntry, expectLast uint64) (uint64, error) {
+	subjects := make([]string, len(entries))
+	for i, e := range entries {
+		if err := checkUnits(e.Data, 1); err != nil {
+			return 0, fmt.Errorf("log %s: %w", l.name, err)
+		}
+		if size := headerSize + len(e.Data); size > maxEntry { // before anything is written
+			return 0, fmt.Errorf("%w: log %s: %d bytes on disk, at most %d", ErrTooLarge, l.name, size, maxEntry)
+		}
+		token, err := encodeKey(e.Key)
+		if err != nil {
+			return 0, fmt.Errorf("log %s: %w", l.name, err)
+		}
+		subjects[i] = l.name + "." + token
 	}
 	if err := l.take(ctx); err != nil {
 		return 0, err
 	}
 	defer l.give()
-	if l.Last().Seq == expectLast {
-		mark, err := l.commit(ctx, l.name+"."+token, data, 1, false, true)
-		if !errors.Is(err, errOvertaken) {
-			return mark.Seq, err
+	for n := 0; n < len(entries); {
+		if l.Last().Seq != expectLast+uint64(n) { // not where the caller thinks, or further than was known here
+			var err error
+			if n, err = l.written(ctx, entries, expectLast); err != nil {
+				return 0, err
+			}
+			continue
 		}
-	}
-	return l.recognise(ctx, key, data, expectLast)
-}
-
-// recognise tells a caller who was not first whether it was itself who was.
-func (l *KeyedLog) recognise(ctx context.Context, key string, data []byte, expectLast uint64) (uint64, error) {
-	last := l.Last().Seq
-	if expectLast < last {
-		rec, err := l.At(ctx, expectLast+1)
-		if err == nil && rec.Subject == key && bytes.Equal(rec.Data, data) {
-			return rec.Seq, nil
+		more, err := l.commitNext(ctx, subjects[n:], entries[n:])
+		if errors.Is(err, errOvertaken) {
+			continue
 		}
-		if err != nil && !errors.Is(err, ErrGap) && !errors.Is(err, ErrCorrupt) {
+		if err != nil {
 			return 0, err
 		}
+		n += more
 	}
-	return 0, fmt.Errorf("%w: log %s is at %d, not at %d", ErrConflict, l.name, last, expectLast)
+	return expectLast + uint64(len(entries)), nil
+}
+
+// written tells a caller who was not first whether it was itself who was: how
+// many of its entries lie behind expectLast.
+func (l *KeyedLog) written(ctx context.Context, entries []KeyedEntry, expectLast uint64) (int, error) {
+	last := l.Last().Seq
+	conflict := fmt.Errorf("%w: log %s is at %d, not at %d", ErrConflict, l.name, last, expectLast)
+	if last < expectLast {
+		return 0, conflict
+	}
+	n := int(min(last-expectLast, uint64(len(entries))))
+	for i, e := range entries[:n] {
+		rec, err := l.At(ctx, expectLast+uint64(i)+1)
+		switch {
+		case errors.Is(err, ErrGap) || errors.Is(err, ErrCorrupt):
+			return 0, conflict
+		case err != nil:
+			return 0, err
+		case rec.Subject != e.Key || !bytes.Equal(rec.Data, e.Data):
+			return 0, conflict
+		}
+	}
+	return n, nil
+}
+
+// commitNext appends the first entry, or as many as one batch takes, and returns
+// how many. The caller holds the turn.
+func (l *KeyedLog) commitNext(ctx context.Context, subjects []string, entries []KeyedEntry) (int, error) {
+	if len(entries) >= batchPays {
+		return l.commitBatch(ctx, subjects, entries)
+	}
+	_, err := l.commit(ctx, subjects[0], entries[0].Data, 1, false, true)
+	return 1, err
 }
 
 // Latest calls fn with the last entry of each key as of now, in the order of the
@@ -257,7 +306,11 @@ func (v *view) close() {
 }
 
 // keyedConfig describes the stream of a keyed log.
-func keyedConfig(name string) jetstream.StreamConfig { return streamConfig(name, name+".*") }
+func keyedConfig(name string) jetstream.StreamConfig {
+	c := streamConfig(name, name+".*")
+	c.AllowAtomicPublish = true
+	return c
+}
 
 // keyIn returns how the keys of a log are recovered from subjects.
 func keyIn(name string) func(string) (string, error) {

@@ -55,9 +55,7 @@ func TestKill(t *testing.T) {
 // runAndKill starts the process, kills it, and notes what it was promised.
 func runAndKill(t *testing.T, dir string, p *promised) (when string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+dir)
-	cmd.Stderr = t.Output()
+	cmd := childCommand(t, childEnv, dir)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -86,6 +84,14 @@ func runAndKill(t *testing.T, dir string, p *promised) (when string) {
 		t.Fatalf("the process ended by itself: %v", err)
 	}
 	return when
+}
+
+// childCommand is this test binary as the process that env names.
+func childCommand(t *testing.T, env, dir string) *exec.Cmd {
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), env+"="+dir)
+	cmd.Stderr = t.Output()
+	return cmd
 }
 
 // note takes in one line of the process.

@@ -27,16 +27,23 @@ const (
 // errOvertaken says that the stream's end was not where it was expected.
 var errOvertaken = errors.New("the log has moved on")
 
-// publish appends m to its stream, whose last sequence must be last, and returns
-// when it is on disk. The server does not answer a write it cannot make, so that
-// after a time-out the outcome is unknown; the same message is then sent again,
-// and the expected sequence lets at most one of them in: errOvertaken says that
-// an earlier one may have been.
+// publish appends m to its stream, whose last sequence must be as opts say, and
+// returns when it is on disk.
 func (e *engine) publish(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (uint64, error) {
+	return e.insist(ctx, func(ctx context.Context, _ int) (*jetstream.PubAck, error) {
+		return e.js.PublishMsg(ctx, m, opts...)
+	})
+}
+
+// insist calls send, which publishes, until there is an answer. The server does
+// not answer a write it cannot make, so that after a time-out the outcome is
+// unknown; the same is then sent again, and the expected sequence lets at most
+// one of them in: errOvertaken says that an earlier one may have been.
+func (e *engine) insist(ctx context.Context, send func(ctx context.Context, try int) (*jetstream.PubAck, error)) (uint64, error) {
 	for try := 1; ; try++ {
 		var ack *jetstream.PubAck
 		err := e.limited(ctx, func(ctx context.Context) (err error) {
-			ack, err = e.js.PublishMsg(ctx, m, opts...)
+			ack, err = send(ctx, try)
 			return err
 		})
 		if err == nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -33,6 +34,7 @@ const firstOutWindow = 10 * 60 * 1000 // ms
 type Book struct {
 	open   map[string]*record // by alarm id
 	points map[point]*record
+	tally  map[Tally]int // of the open ones
 
 	head uint64        // the input position at hand
 	seen map[point]int // levels taken at head in this run
@@ -61,7 +63,7 @@ const never = math.MaxInt64
 // NewBook is empty: fold the alarm log into it.
 func NewBook() *Book {
 	return &Book{
-		open: map[string]*record{}, points: map[point]*record{},
+		open: map[string]*record{}, points: map[point]*record{}, tally: map[Tally]int{},
 		seen: map[point]int{}, done: map[point]int{},
 		raised: map[string]int64{}, expiry: never,
 		closed: newMemory[closing](), answers: newMemory[Event](),
@@ -175,6 +177,9 @@ func (b *Book) record(r *record, next Alarm, e Event, at Cause) Event {
 
 // keep puts the state after an event into the book.
 func (b *Book) keep(r *record, e *Event) {
+	if was := b.open[e.Alarm.ID]; was != nil {
+		b.tally[was.alarm.tally()]--
+	}
 	r.alarm = e.Alarm
 	if e.Key != "" {
 		b.answers.put(e.Key, *e)
@@ -183,6 +188,7 @@ func (b *Book) keep(r *record, e *Event) {
 		b.raised[r.point.site] = max(b.raised[r.point.site], int64(e.Alarm.RaisedTime))
 	}
 	if e.Alarm.State != Closed {
+		b.tally[r.alarm.tally()]++
 		b.open[e.Alarm.ID], b.points[r.point] = r, r
 		if e.Alarm.has(flagShelved) {
 			b.expiry = min(b.expiry, int64(e.Alarm.ShelvedUntil))
@@ -256,12 +262,12 @@ type Tally struct {
 	State State
 }
 
+func (a *Alarm) tally() Tally { return Tally{a.WorstLevel, a.State} }
+
 // Count counts the alarms that are not closed.
 func (b *Book) Count() map[Tally]int {
-	n := map[Tally]int{}
-	for _, r := range b.open {
-		n[Tally{r.alarm.WorstLevel, r.alarm.State}]++
-	}
+	n := maps.Clone(b.tally)
+	maps.DeleteFunc(n, func(_ Tally, n int) bool { return n == 0 })
 	return n
 }
 

@@ -84,6 +84,13 @@ func same(t *rapid.T, what string, a, b *alarms.Book) {
 	if x, y := a.Count(), b.Count(); !reflect.DeepEqual(x, y) {
 		t.Fatalf("%s: counts %v, want %v", what, y, x)
 	}
+	counted := map[alarms.Tally]int{}
+	for _, alarm := range a.Alarms() {
+		counted[alarms.Tally{Level: alarm.WorstLevel, State: alarm.State}]++
+	}
+	if kept := a.Count(); !reflect.DeepEqual(kept, counted) {
+		t.Fatalf("%s: counts %v, there are %v", what, kept, counted)
+	}
 }
 
 func text(v any) string {

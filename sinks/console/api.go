@@ -37,7 +37,7 @@ func (s *Server) routes() []route {
 		{pattern: "GET /kinds", role: Viewer, handle: s.listKinds},
 		{pattern: "GET /devices", role: Viewer, handle: s.listDevices},
 		{pattern: "GET /devices/{site}/{device}", role: Viewer, handle: s.oneDevice},
-		{pattern: "GET /devices/{site}/{device}/readings", role: Viewer, handle: s.readings},
+		{pattern: "GET /readings", role: Viewer, handle: s.readings},
 		{pattern: "GET /devices/{site}/{device}/onboarding", role: Viewer, handle: s.onboarding},
 		{pattern: "POST /devices", role: Admin, handle: s.addDevice},
 		{pattern: "POST /devices/{site}/{device}/credential", role: Admin, handle: s.newCredential},

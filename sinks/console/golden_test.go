@@ -36,6 +36,10 @@ func TestGoldenShapes(t *testing.T) {
 		Parts  int            `json:"parts"`
 		Alarms []alarms.Alarm `json:"alarms"`
 	}
+	type goldenPast struct {
+		pastView
+		Points [][]*float64 `json:"points"`
+	}
 	shapes := map[string]any{
 		"hello":    &map[string]serverHello{},
 		"resume":   &map[string]span{},
@@ -58,7 +62,7 @@ func TestGoldenShapes(t *testing.T) {
 		"device":     &deviceView{},
 		"sites":      &map[string][]siteView{},
 		"kinds":      &map[string][]kindView{},
-		"readings":   &readingsView{},
+		"readings":   &goldenPast{},
 		"timeline":   &map[string][]goldenEvent{},
 		"session":    &sessionView{},
 		"consoles":   &map[string][]Console{},

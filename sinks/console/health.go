@@ -42,6 +42,7 @@ type SourceHealth struct {
 	Up     bool        `json:"up"`
 	Since  alarms.Time `json:"since"`
 	Reason string      `json:"reason"`
+	Last   alarms.Time `json:"last"` // when a device was heard through it; null: never
 }
 
 // SinkHealth is how far a sink is behind.

@@ -17,14 +17,17 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"fengsui/devices"
+	"fengsui/rules"
 )
 
 // Options are the parts of a [Server]. Those without a default must be set.
 type Options struct {
 	// Listen is the address: host:port. Empty: only Handler serves.
 	Listen string
-	// TLSCert and TLSKey are the files of a certificate; empty: plain HTTP.
-	TLSCert, TLSKey string
+	// TLS with a certificate makes it HTTPS; nil: plain HTTP.
+	TLS *tls.Config
 	// Origins may open the stream and send commands beside the gateway's own
 	// address: https://console.example, for a reverse proxy under another name.
 	Origins []string
@@ -34,11 +37,13 @@ type Options struct {
 	Commander Commander  // required
 	Directory Directory  // required
 
-	Page       *Page        // default: the embedded page
-	Registrar  Registrar    // nil: devices cannot be registered here
-	Quarantine Quarantine   // default: the newest rejections of the readings log
-	Door       Door         // nil: no refused connections are listed
-	History    History      // nil: no history
+	Page       *Page      // default: the embedded page
+	Registrar  Registrar  // nil: devices cannot be registered here
+	Quarantine Quarantine // default: the newest rejections of the readings log
+	Door       Door       // nil: no refused connections are listed
+	History    History    // nil: no history
+	// Limits are the lines that rules draw in the picture of a field; nil: none.
+	Limits     func(d *devices.Device, field string) []rules.FieldLimit
 	Schematics fs.FS        // drawings of sites, {site}.svg; nil: none
 	Metrics    http.Handler // of /metrics; nil: none
 	// MetricsToken lets a scraper in that is not on this machine.
@@ -121,12 +126,10 @@ func (s *Server) listen() error {
 	case err != nil:
 		return fmt.Errorf("console: listen on %s (http.listen): %w", s.o.Listen, err)
 	}
-	if s.o.TLSCert != "" || s.o.TLSKey != "" {
-		pair, err := tls.LoadX509KeyPair(s.o.TLSCert, s.o.TLSKey)
-		if err != nil {
-			return errors.Join(fmt.Errorf("console: certificate: %w", err), l.Close())
-		}
-		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
+	if s.o.TLS != nil {
+		config := s.o.TLS.Clone()
+		config.NextProtos = []string{"http/1.1"} // websockets know no other
+		l = tls.NewListener(l, config)
 	}
 	s.listener = l
 	return nil

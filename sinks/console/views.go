@@ -1,9 +1,7 @@
 package console
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"io/fs"
 	"net/http"
@@ -25,27 +23,19 @@ type Directory interface {
 	Presence(d *devices.Device) (online bool, lastSeen time.Time)
 }
 
-// History gives the past of a point: the least and the greatest value of about
-// n intervals, NaN where there is a gap.
-type History interface {
-	Query(ctx context.Context, site, device, field string, from, to time.Time, n int) ([]Sample, error)
-}
-
-// Sample is a value at a time.
-type Sample struct {
-	Time  time.Time
-	Value float64
-}
-
-// Refused is a connection that the intake did not let in.
+// Refused is something a client asked the intake for and did not get.
 type Refused struct {
+	First   alarms.Time `json:"first"`
 	Time    alarms.Time `json:"time"` // of the last attempt
 	Source  string      `json:"source"`
 	Address string      `json:"address"`
 	Client  string      `json:"client"`
-	User    string      `json:"user"`
+	User    string      `json:"user"`   // as the client said, whether or not it was true
+	Action  string      `json:"action"` // connect, publish or subscribe
+	Topic   string      `json:"topic"`
+	Code    string      `json:"code"`
 	Reason  string      `json:"reason"`
-	Count   int         `json:"count"` // attempts in a row
+	Count   int         `json:"count"` // attempts that were the same
 }
 
 // Quarantine gives the newest rejections, newest first.
@@ -53,7 +43,7 @@ type Quarantine interface {
 	Rejections(limit int, wanted func(*devices.Rejection) bool) []devices.Rejection
 }
 
-// Door gives the newest connections refused, newest first.
+// Door gives what was refused at the intake, newest first.
 type Door interface {
 	Refused(limit int) []Refused
 }
@@ -330,62 +320,6 @@ func (s *Server) onboarding(w http.ResponseWriter, r *http.Request, _ Identity) 
 		Quarantine []rejectionView `json:"quarantine"`
 	}{s.view(d, s.hub.worst().device[d.Key()]), s.rejections(20, d.Site.ID, d.ID)})
 	return nil
-}
-
-const (
-	pointsDefault = 600
-	pointsMost    = 5000
-	readingsBackT = 30 * time.Minute
-)
-
-// readings is the past of one point.
-func (s *Server) readings(w http.ResponseWriter, r *http.Request, _ Identity) error {
-	d, err := s.device(r)
-	if err != nil {
-		return err
-	}
-	q := newQuery(r, "field", "from", "to", "points")
-	to := q.time("to", s.o.Hub.Now())
-	from := q.time("from", to.Add(-readingsBackT))
-	n := q.number("points", pointsDefault, 2, pointsMost)
-	f, ok := d.Kind.Field(q.text("field"))
-	if !ok {
-		q.fail("field", "%.64q is no field of %s", q.text("field"), d.Kind.ID)
-	}
-	if !from.Before(to) {
-		q.fail("from", "must be before to")
-	}
-	if q.err != nil {
-		return q.err
-	}
-	if s.o.History == nil {
-		return problem(http.StatusNotFound, "no_history", "this gateway keeps no history; configure InfluxDB")
-	}
-	samples, err := s.o.History.Query(r.Context(), d.Site.ID, d.ID, f.Name, from, to, n)
-	if err != nil {
-		return errors.Join(problem(http.StatusServiceUnavailable, "no_history", "the history does not answer now"), err)
-	}
-	answer(w, http.StatusOK, readingsView{f.Name, f.Unit, alarms.Time(from.UnixMilli()), alarms.Time(to.UnixMilli()), points(samples)})
-	return nil
-}
-
-type readingsView struct {
-	Field  string      `json:"field"`
-	Unit   string      `json:"unit"`
-	From   alarms.Time `json:"from"`
-	To     alarms.Time `json:"to"`
-	Points [][2]any    `json:"points"`
-}
-
-func points(samples []Sample) [][2]any {
-	list := make([][2]any, len(samples))
-	for i, p := range samples {
-		list[i][0] = alarms.Time(p.Time.UnixMilli())
-		if p.Value == p.Value { // not NaN, which is a gap
-			list[i][1] = p.Value
-		}
-	}
-	return list
 }
 
 // rejectionView is a rejection with its time.

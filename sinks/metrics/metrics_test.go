@@ -54,13 +54,13 @@ func example() Options {
 		Sinks: func() []sinks.Status {
 			return []sinks.Status{{Sink: "influx", LagEntries: 12, LagUnits: 120, Lag: 1500 * time.Millisecond, ETA: 90 * time.Second, Written: 900, Errors: 13, Lost: 14, Rejected: 15, Stopped: "wrong token"}}
 		},
-		Logs:     func() []LogSize { return []LogSize{{"input", 1 << 20}, {"alarms", 1 << 10}} },
+		Logs: func() []LogSize { return []LogSize{{"input", 1 << 20}, {"alarms", 1 << 10}} },
 		Disk: func() Disk {
 			return Disk{Free: 1 << 33, Size: 1 << 35, Floor: 1 << 30, LogsUsed: 0.25, Paused: true}
 		},
 		ClockOffset: func() time.Duration { return -90 * time.Minute },
-		Consoles: func() int { return 6 },
-		Canary:   func() time.Duration { return 250 * time.Millisecond },
+		Consoles:    func() int { return 6 },
+		Canary:      func() time.Duration { return 250 * time.Millisecond },
 	}
 }
 

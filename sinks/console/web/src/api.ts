@@ -1,6 +1,6 @@
 // The gateway's REST interface as the page uses it.
 
-import type { Alarm, AlarmEvent, Disposition, Kind, Moment, Session, Site } from "./protocol.ts";
+import type { Alarm, AlarmEvent, Disposition, Kind, Moment, Past, Session, Site } from "./protocol.ts";
 
 /** The gateway said no. by and at tell the loser of a race who was first. */
 export class Refusal extends Error {
@@ -40,6 +40,8 @@ export const signOut = () => call<void>("DELETE", "session");
 export const sites = () => call<{ sites: Site[] | null }>("GET", "sites").then((r) => r.sites ?? []);
 export const kinds = () => call<{ kinds: Kind[] | null }>("GET", "kinds").then((r) => r.kinds ?? []);
 export const timeline = (id: string) => call<{ events: AlarmEvent[] | null }>("GET", `alarms/${at(id)}/events`).then((r) => r.events ?? []);
+export const readings = (site: string, device: string, field: string, from: number, to: number, points: number) =>
+  call<Past>("GET", `readings?site=${at(site)}&device=${at(device)}&field=${at(field)}&from=${Math.floor(from)}&to=${Math.floor(to)}&points=${points}`);
 export const devices = (limit: number) =>
   call<{ devices: { site: string; id: string }[] | null }>("GET", `devices?state=in_service&limit=${limit}`).then((r) => r.devices ?? []);
 

@@ -6,6 +6,8 @@ import { type Language, language } from "./i18n/index.ts";
 export type Theme = "auto" | "dark" | "light";
 
 export const theme = signal<Theme>("auto");
+/** What the page looks like now, whoever chose it. */
+export const shownTheme = signal<"dark" | "light">("dark");
 
 export function loadPrefs(): void {
   const lang = new URLSearchParams(location.search).get("lang") ?? read("language") ?? navigator.language;
@@ -21,6 +23,7 @@ export function loadPrefs(): void {
   effect(() => {
     const shown = theme.value !== "auto" ? theme.value : system.value ? "light" : "dark";
     document.documentElement.dataset["theme"] = shown;
+    shownTheme.value = shown;
   });
 }
 

@@ -83,8 +83,9 @@ export interface Health {
   canary_time: Moment | null;
   canary_age_ms: number | null;
   lag?: { messages: number };
-  sources?: { name: string; up: boolean; since: Moment | null; reason: string }[] | null;
-  sinks?: { name: string; lag_entries: number; lag_seconds: number; error: string }[] | null;
+  sources?: { name: string; up: boolean; since: Moment | null; reason: string; last?: Moment | null }[] | null;
+  sinks?: { name: string; lag_entries: number; lag_seconds: number; error: string; rate?: number; eta_seconds?: number }[] | null;
+  disk?: { level: "ok" | "warn70" | "warn90" | "floor" | "failed"; free_bytes: number; size_bytes: number };
   log?: { bytes: number; free_bytes: number; floor_bytes: number };
   consoles?: { connected: number; walls: number; without_sound: number; visible: number };
   counts?: { devices: number; online: number; offline: number; rules_armed: number; rules_unarmed: number };
@@ -139,4 +140,23 @@ export interface Kind {
   name: Text;
   interval_seconds: number;
   fields: { name: string; title: Text; unit: string; states?: Record<string, Text> | null }[];
+}
+
+/** A line in the picture of a field: from here on the level is reached. */
+export interface FieldLimit {
+  level: Level;
+  value: number;
+  worse: "high" | "low";
+}
+
+/** The past of one point: [Unix ms, least, greatest, last], nulls for a gap, a 1 behind where the quality was not good. */
+export interface Past {
+  site: string;
+  device: string;
+  field: string;
+  unit: string;
+  points: [number, number | null, number | null, number | null, 1?][];
+  limits: FieldLimit[];
+  complete: boolean;
+  known: Moment | null;
 }

@@ -130,6 +130,8 @@ export const zh = {
   "detail.noValue": "无读数",
   "detail.raised": "发生",
   "detail.sample": "采样",
+  "detail.lasts": "持续",
+  "detail.lasted": "历时",
   "quality.good": "可信",
   "quality.suspect": "存疑",
   "quality.bad": "不可信",
@@ -160,6 +162,24 @@ export const zh = {
   "event.unshelved": "解除搁置",
   "event.reset": "复位",
   "event.closed": "关闭",
+
+  // trend
+  "trend.title": "趋势",
+  "trend.window": "时间范围",
+  "trend.w30": "30 分",
+  "trend.w120": "2 时",
+  "trend.w480": "8 时",
+  "trend.w1440": "24 时",
+  "trend.loading": "正在读取…",
+  "trend.failed": "读取趋势失败",
+  "trend.nothing": "此时段没有读数",
+  "trend.summary": "由 {first} 到 {last}，最低 {least}，最高 {greatest}",
+  "trend.crossed": "，达到{level}限值 {limit}",
+  "trend.known": "{when} 以前的数据不在网关内存中",
+  "trend.table": "表格",
+  "trend.time": "时间",
+  "trend.extremes": "最低 – 最高",
+  "trend.gap": "无数据",
 
   // actions
   "do.ack": "确认",

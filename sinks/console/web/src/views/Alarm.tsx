@@ -7,6 +7,7 @@ import { Actions } from "../parts/Actions.tsx";
 import { Flags } from "../parts/AlarmList.tsx";
 import { LevelChip, lookOf } from "../parts/Level.tsx";
 import { Timeline } from "../parts/Timeline.tsx";
+import { Trend } from "../parts/Trend.tsx";
 
 /** One alarm: how bad, what to do, whom to call, what happened, and the five verbs. */
 export function AlarmView() {
@@ -59,26 +60,16 @@ function Facts({ alarm }: { alarm: Alarm }) {
         </p>
       )}
       <Numbers alarm={alarm} />
+      <Since alarm={alarm} />
+      <Contacts alarm={alarm} />
       {say(alarm.advice) !== "" && (
         <section class="advice">
           <h3>{t("detail.advice")}</h3>
           <p>{say(alarm.advice)}</p>
         </section>
       )}
-      <Contacts alarm={alarm} />
+      {alarm.field !== "" && <Trend key={alarm.id} alarm={alarm} />}
       <dl>
-        <dt>{t("detail.raised")}</dt>
-        <dd>
-          {formatMoment(alarm.raised_time, now)} <small>({formatAge(console.ageOf(alarm))})</small>
-        </dd>
-        {alarm.sample_time && (
-          <>
-            <dt>{t("detail.sample")}</dt>
-            <dd>
-              {formatMoment(alarm.sample_time, now)} <small>{word("quality", alarm.quality)}</small>
-            </dd>
-          </>
-        )}
         {alarm.acked_time && (
           <>
             <dt>{t("event.acked")}</dt>
@@ -132,6 +123,27 @@ function Numbers({ alarm }: { alarm: Alarm }) {
         <small>{alarm.limit === null ? "" : alarm.unit}</small>
       </div>
     </div>
+  );
+}
+
+/** Since when, and how sure the number is. */
+function Since({ alarm }: { alarm: Alarm }) {
+  const console = useConsole();
+  const now = console.now.value;
+  return (
+    <p class="since">
+      <span>
+        {t("detail.raised")} <b>{formatMoment(alarm.raised_time, now)}</b>
+      </span>
+      <span>
+        {t(isCleared(alarm) ? "detail.lasted" : "detail.lasts")} <b>{formatAge(console.ageOf(alarm))}</b>
+      </span>
+      {alarm.sample_time && (
+        <span>
+          {t("detail.sample")} {formatMoment(alarm.sample_time, now)} <em class={`quality ${alarm.quality}`}>{word("quality", alarm.quality)}</em>
+        </span>
+      )}
+    </p>
   );
 }
 
