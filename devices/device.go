@@ -78,6 +78,7 @@ type Kind struct {
 	Interval time.Duration `yaml:"interval"`          // how often a device of this kind speaks when nothing happens
 	Silence  time.Duration `yaml:"silence"`           // silent for longer is an alarm; default: 3 × interval, at least 10 min
 	Lateness time.Duration `yaml:"lateness"`          // readings up to this much late still change levels
+	Events   bool          `yaml:"events,omitempty"`  // a change is sent at once, so between two readings the last one holds
 	Include  []string      `yaml:"include,omitempty"` // sets of fields shared with other kinds
 	Fields   []*Field      `yaml:"fields"`
 

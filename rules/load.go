@@ -49,9 +49,10 @@ func LoadRules(dir fs.FS, kinds []*devices.Kind) ([]*Rule, error) {
 	return all, nil
 }
 
-// ruleFile is a file of rules for one kind.
+// ruleFile is a file of rules for one kind, or for several that share fields.
 type ruleFile struct {
 	Kind  string     `yaml:"kind"`
+	Kinds []string   `yaml:"kinds"` // instead of kind
 	Rules []ruleText `yaml:"rules"`
 }
 
@@ -89,23 +90,24 @@ type clearText struct {
 	For        devices.Duration `yaml:"for"`
 }
 
-// ParseRules reads the rules of one kind. Complaints say file:line:column.
+// ParseRules reads a file of rules. Complaints say file:line:column.
 func ParseRules(name string, text []byte, kinds []*devices.Kind) ([]*Rule, error) {
 	var file ruleFile
 	doc, err := devices.ReadDocument(name, text, &file)
 	if err != nil {
 		return nil, err
 	}
-	c := &checker{doc: doc, seen: map[string]bool{}}
-	i := slices.IndexFunc(kinds, func(k *devices.Kind) bool { return k.ID == file.Kind })
-	if i < 0 {
-		c.complain("$.kind", "unknown kind %q%s", file.Kind, nearest(file.Kind, kinds, func(k *devices.Kind) string { return k.ID }))
-		return nil, errors.Join(c.errs...)
-	}
+	c := &checker{doc: doc}
 	var out []*Rule
-	for n := range file.Rules {
-		c.at = fmt.Sprintf("$.rules[%d]", n)
-		out = append(out, c.rules(&file.Rules[n], kinds[i])...)
+	for _, k := range c.kinds(&file, kinds) {
+		c.seen = map[string]bool{}
+		for n := range file.Rules {
+			c.at = fmt.Sprintf("$.rules[%d]", n)
+			out = append(out, c.rules(&file.Rules[n], k)...)
+		}
+		if len(c.errs) > 0 {
+			break // the next kind would hear the same
+		}
 	}
 	if len(file.Rules) == 0 {
 		c.complain("$.rules", "want at least one rule")
@@ -126,6 +128,25 @@ type checker struct {
 
 func (c *checker) complain(path, format string, args ...any) {
 	c.errs = append(c.errs, c.doc.Errorf(path, format, args...))
+}
+
+// kinds are those that a file's rules are for.
+func (c *checker) kinds(file *ruleFile, all []*devices.Kind) (out []*devices.Kind) {
+	names, at := file.Kinds, func(i int) string { return fmt.Sprintf("$.kinds[%d]", i) }
+	if len(names) == 0 {
+		names, at = []string{file.Kind}, func(int) string { return "$.kind" }
+	} else if file.Kind != "" {
+		c.complain("$.kinds", "want either kind or kinds")
+	}
+	for n, name := range names {
+		i := slices.IndexFunc(all, func(k *devices.Kind) bool { return k.ID == name })
+		if i < 0 {
+			c.complain(at(n), "unknown kind %q%s", name, nearest(name, all, func(k *devices.Kind) string { return k.ID }))
+			continue
+		}
+		out = append(out, all[i])
+	}
+	return out
 }
 
 var ruleID = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)

@@ -96,6 +96,33 @@ func TestLoadRulesSkipsTestsAndReportsEverything(t *testing.T) {
 	}
 }
 
+func TestOneFileMayBeForSeveralKinds(t *testing.T) {
+	const text = "kinds: [gas, pond]\nrules:\n  - {id: low, field: battery_v, worse: low, " + rulesHead + ", clear: {hysteresis: 0.1}, steps: [{level: yellow, limit: 3}]}\n"
+	kinds := testKinds(t)
+	_, err := rules.ParseRules("health.yaml", []byte(text), kinds)
+	if err == nil || !strings.Contains(err.Error(), "kind pond has no field \"battery_v\"") {
+		t.Errorf("a kind without the field: %v", err)
+	}
+	parsed, err := rules.ParseRules("health.yaml", []byte(strings.Replace(text, "pond", "cable2", 1)), append(kinds, &devices.Kind{ID: "cable2"}))
+	if err == nil || len(parsed) != 0 {
+		t.Errorf("a kind without fields: %v, %v", parsed, err)
+	}
+	if parsed, err = rules.ParseRules("health.yaml", []byte(strings.Replace(text, "[gas, pond]", "[gas, gass]", 1)), kinds); err == nil || !strings.Contains(err.Error(), `health.yaml:1:14: unknown kind "gass", did you mean "gas"?`) {
+		t.Errorf("a typo: %v, %v", parsed, err)
+	}
+	if parsed, err = rules.ParseRules("health.yaml", []byte("kind: pond\n"+text), kinds); err == nil || !strings.Contains(err.Error(), "want either kind or kinds") {
+		t.Errorf("both: %v, %v", parsed, err)
+	}
+	other, err := devices.ParseKind("other.yaml", []byte("kind: other\nname: {zh: 别, en: other}\ninterval: 1m\nfields: [{name: battery_v, title: {zh: 电池, en: battery}, unit: V, range: [0, 60]}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err = rules.ParseRules("health.yaml", []byte(strings.Replace(text, "pond", "other", 1)), append(kinds, other))
+	if err != nil || len(parsed) != 2 || parsed[0].Kind != "gas" || parsed[1].Kind != "other" || parsed[0].ID != parsed[1].ID {
+		t.Errorf("a rule for two kinds: %v, %v", parsed, err)
+	}
+}
+
 func TestVersionFollowsTheText(t *testing.T) {
 	w := newWorld(t)
 	again := w.parse(gasRules, strings.Replace(cableRules, "limit: 60", "limit: 61", 1), pondRules)

@@ -134,6 +134,7 @@ func premises() []site {
 		s := site{
 			id: fmt.Sprintf("premises-%02d", i+1), township: i % len(townships),
 			name:     named(i%len(townships), trade),
+			params:   []param{{"rated_current_a", 160}},
 			inCharge: "消防安全管理人",
 		}
 		for b, board := range boards {
@@ -188,7 +189,7 @@ func newcomer() site {
 	return site{
 		id: "newcomer", name: text{"新接入单位", "Newcomer"},
 		comment:  "Nobody simulates these: publish as one of them and watch the screen.",
-		params:   slices.Concat(supply(400), pondDesign(180), slopeDesign(30)),
+		params:   unique(slices.Concat(supply(400), pondDesign(180), slopeDesign(30))),
 		inCharge: "安装人员",
 		devices: []device{
 			spare("meter-01", "electricity_meter", "待接入电表", "Your meter"),
@@ -209,6 +210,12 @@ func slopeDesign(angle float64) []param {
 	return []param{
 		{"slope_angle_deg", angle},
 		{"slope_displacement_limit_mm", 60},
+		{"deep_displacement_limit_mm", 30},
+		{"pore_pressure_limit_kpa", 80},
+		{"groundwater_control_depth_m", 3},
+		{"anchor_lock_off_kn", 500},
+		{"mud_level_low_m", 2},
+		{"mud_level_high_m", 4},
 		{"soil_field_capacity_vol_pct", 29},
 		{"soil_saturation_vol_pct", 38},
 	}
@@ -225,7 +232,22 @@ func pondDesign(control float64) []param {
 		{"dry_beach_min_m", 50},
 		{"phreatic_control_depth_m", 6},
 		{"dam_displacement_limit_mm", 40},
+		{"landslide_displacement_limit_mm", 80},
+		{"beach_slope_min_pct", 1},
+		{"pore_pressure_limit_kpa", 200},
+		{"seepage_usual_l_s", 4},
+		{"turbidity_baseline_ntu", 10},
 	}
+}
+
+// unique keeps the first of two values of the same name.
+func unique(params []param) (out []param) {
+	for _, p := range params {
+		if !slices.ContainsFunc(out, func(q param) bool { return q.name == p.name }) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 func named(township int, trade text) text {
