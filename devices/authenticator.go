@@ -102,6 +102,13 @@ func (a *Authenticator) Authenticate(ctx context.Context, user string, password 
 	return a.decide(c, mac, right)
 }
 
+// Knows reports whether there is such a user.
+func (a *Authenticator) Knows(user string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.users[user] != nil
+}
+
 func (a *Authenticator) mac(password []byte) (mac [sha256.Size]byte) {
 	h := hmac.New(sha256.New, a.key[:])
 	h.Write(password)

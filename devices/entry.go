@@ -24,7 +24,7 @@ type ReadingsEntry struct {
 // first use; at its first use its names follow. Times are differences from the
 // reading before. A number is m/10^k where that is exact, which is what sensors
 // send, else eight bytes.
-const entryVersion = 1
+const entryVersion = 2
 
 // A value's "how" byte: quality in the lowest two bits, then over, then raw or
 // the number of decimals.
@@ -149,7 +149,7 @@ func appendRejection(dst []byte, r *Rejection) []byte {
 	dst = binary.AppendUvarint(dst, r.Position)
 	dst = binary.AppendVarint(dst, int64(r.Index))
 	dst = binary.AppendVarint(dst, r.Received)
-	for _, s := range [...]string{r.Source, r.Client, r.Topic, r.Code, r.Field, r.Detail, r.Hint} {
+	for _, s := range [...]string{r.Source, r.Client, r.Topic, r.Device, r.Code, r.Field, r.Detail, r.Hint} {
 		dst = appendText(dst, s)
 	}
 	if r.Whole {
@@ -356,7 +356,7 @@ func (d *ReadingsDecoder) field(kind *Kind, name []byte) *Field {
 
 func (d *ReadingsDecoder) rejection() (r Rejection) {
 	r.Position, r.Index, r.Received = d.uvarint(), int(d.varint()), d.varint()
-	for _, s := range [...]*string{&r.Source, &r.Client, &r.Topic, &r.Code, &r.Field, &r.Detail, &r.Hint} {
+	for _, s := range [...]*string{&r.Source, &r.Client, &r.Topic, &r.Device, &r.Code, &r.Field, &r.Detail, &r.Hint} {
 		*s = string(d.text())
 	}
 	r.Whole = d.byte() != 0

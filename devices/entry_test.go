@@ -39,7 +39,7 @@ func anyEntry(t *rapid.T, r *Registry) ReadingsEntry {
 	rejection := rapid.Custom(func(t *rapid.T) Rejection {
 		return Rejection{
 			Position: rapid.Uint64().Draw(t, "position"), Index: rapid.IntRange(0, 1<<30).Draw(t, "index"), Received: rapid.Int64().Draw(t, "received"),
-			Source: text.Draw(t, "source"), Client: text.Draw(t, "client"), Topic: text.Draw(t, "topic"), Code: text.Draw(t, "code"),
+			Source: text.Draw(t, "source"), Client: text.Draw(t, "client"), Topic: text.Draw(t, "topic"), Device: text.Draw(t, "device"), Code: text.Draw(t, "code"),
 			Field: text.Draw(t, "field"), Detail: text.Draw(t, "detail"), Hint: text.Draw(t, "hint"), Whole: rapid.Bool().Draw(t, "whole"),
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"fengsui/devices"
+	"fengsui/rules"
 	"fengsui/rules/alarms"
 )
 
@@ -82,7 +83,9 @@ type judgeStatus struct {
 	canary atomic.Int64 // receive time of the last canary judged, Unix ms
 	view   atomic.Pointer[judgeView]
 	alarms atomic.Pointer[map[alarms.Tally]int]
-	saved  atomic.Uint64 // position of the snapshot on disk: a replay begins behind it
+	// unarmed are the rules that watch nothing somewhere, as of the last change.
+	unarmed atomic.Pointer[[]rules.Unarmed]
+	saved   atomic.Uint64 // position of the snapshot on disk: a replay begins behind it
 }
 
 // judgeView is the judge at one position.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"net/url"
 	"text/tabwriter"
@@ -15,48 +14,20 @@ const deviceUsage = `fengsui device add -kind KIND [flags] SITE DEVICE   registe
 fengsui device password SITE DEVICE                 make up a new password
 fengsui device revoke SITE DEVICE                   make its password void and drop its connection
 fengsui device list [-site SITE]                    who is there
+fengsui device watch SITE DEVICE                    see a new device come in, step by step
 
 Each takes -config FILE and talks to the gateway that runs with it.
 `
 
 // runDevice is "fengsui device".
 func runDevice(ctx context.Context, t terminal, args []string) error {
-	if len(args) == 0 {
-		fmt.Fprint(t.err, deviceUsage)
-		return errUsage
-	}
-	flags := flag.NewFlagSet("device "+args[0], flag.ContinueOnError)
-	path := flags.String("config", "fengsui.yaml", "config `file` of the running gateway")
-	switch verb, rest := args[0], args[1:]; verb {
-	case "add":
-		return deviceAdd(ctx, t, flags, path, rest)
-	case "password":
-		return deviceCredential(ctx, t, flags, path, rest, "POST")
-	case "revoke":
-		return deviceCredential(ctx, t, flags, path, rest, "DELETE")
-	case "list":
-		return deviceList(ctx, t, flags, path, rest)
-	default:
-		fmt.Fprint(t.err, deviceUsage)
-		return errUsage
-	}
-}
-
-// newClient parses the flags and finds the gateway.
-func newClient(t terminal, flags *flag.FlagSet, path *string, args []string, positional int) (*apiClient, error) {
-	if err := parseFlags(t, flags, args, positional); err != nil {
-		return nil, err
-	}
-	if flags.NArg() < positional {
-		fmt.Fprintf(t.err, "fengsui %s: %d arguments are missing\n\n", flags.Name(), positional-flags.NArg())
-		flags.Usage()
-		return nil, errUsage
-	}
-	cfg, err := loadConfig(*path)
-	if err != nil {
-		return nil, err
-	}
-	return newAPIClient(cfg)
+	return verbs{
+		"add":      deviceAdd,
+		"password": deviceCredential("POST"),
+		"revoke":   deviceCredential("DELETE"),
+		"list":     deviceList,
+		"watch":    deviceWatch,
+	}.run(ctx, t, "device", deviceUsage, args)
 }
 
 // issued is the API's answer that shows a credential.
@@ -76,17 +47,17 @@ func (i issued) print(t terminal) {
 		i.Credential.User, i.Credential.Password, i.Site, i.Device)
 }
 
-func deviceAdd(ctx context.Context, t terminal, flags *flag.FlagSet, path *string, args []string) error {
-	kind := flags.String("kind", "", "`kind` of device, such as combustible_gas")
-	name := flags.String("name", "", "`name` for people (default: the device id)")
-	state := flags.String("state", string(devices.InService), "planned, commissioning, in_service, out_of_service or retired")
-	interval := flags.Duration("interval", 0, "how often it speaks, where that differs from its kind")
-	client, err := newClient(t, flags, path, args, 2)
+func deviceAdd(ctx context.Context, c *call) error {
+	kind := c.flags.String("kind", "", "`kind` of device, such as combustible_gas")
+	name := c.flags.String("name", "", "`name` for people (default: the device id)")
+	state := c.flags.String("state", string(devices.InService), "planned, commissioning, in_service, out_of_service or retired")
+	interval := c.flags.Duration("interval", 0, "how often it speaks, where that differs from its kind")
+	client, err := c.client(2)
 	if err != nil {
 		return err
 	}
 	d := devices.DeviceConfig{
-		Site: flags.Arg(0), ID: flags.Arg(1), Kind: *kind, State: devices.State(*state), Since: time.Now().UTC().Truncate(time.Second),
+		Site: c.arg(0), ID: c.arg(1), Kind: *kind, State: devices.State(*state), Since: time.Now().UTC().Truncate(time.Second),
 		Name: devices.Text{ZH: *name, EN: *name}, Interval: devices.Duration(*interval),
 	}
 	if *name == "" {
@@ -96,36 +67,42 @@ func deviceAdd(ctx context.Context, t terminal, flags *flag.FlagSet, path *strin
 	if err := client.call(ctx, "POST", "/devices", d, &answer); err != nil {
 		return fmt.Errorf("add %s: %w", d.Key(), err)
 	}
-	answer.print(t)
+	answer.print(c.terminal)
 	return nil
 }
 
-func deviceCredential(ctx context.Context, t terminal, flags *flag.FlagSet, path *string, args []string, method string) error {
-	client, err := newClient(t, flags, path, args, 2)
-	if err != nil {
-		return err
-	}
-	site, device := flags.Arg(0), flags.Arg(1)
-	var answer issued
-	target := "/devices/" + url.PathEscape(site) + "/" + url.PathEscape(device) + "/credential"
-	if err := client.call(ctx, method, target, nil, &answer); err != nil {
-		return fmt.Errorf("%s/%s: %w", site, device, err)
-	}
-	if method == "DELETE" {
-		fmt.Fprintf(t.out, "%s/%s can no longer connect\n", site, device)
+// deviceCredential makes up a new password, or makes the one there is void.
+func deviceCredential(method string) func(ctx context.Context, c *call) error {
+	return func(ctx context.Context, c *call) error {
+		client, err := c.client(2)
+		if err != nil {
+			return err
+		}
+		site, device := c.arg(0), c.arg(1)
+		var answer issued
+		if err := client.call(ctx, method, devicePath(site, device)+"/credential", nil, &answer); err != nil {
+			return fmt.Errorf("%s/%s: %w", site, device, err)
+		}
+		if method == "DELETE" {
+			fmt.Fprintf(c.out, "%s/%s can no longer connect\n", site, device)
+			return nil
+		}
+		answer.print(c.terminal)
 		return nil
 	}
-	answer.print(t)
-	return nil
 }
 
-func deviceList(ctx context.Context, t terminal, flags *flag.FlagSet, path *string, args []string) error {
-	site := flags.String("site", "", "only this `site`")
-	client, err := newClient(t, flags, path, args, 0)
+func devicePath(site, device string) string {
+	return "/devices/" + url.PathEscape(site) + "/" + url.PathEscape(device)
+}
+
+func deviceList(ctx context.Context, c *call) error {
+	site := c.flags.String("site", "", "only this `site`")
+	client, err := c.client(0)
 	if err != nil {
 		return err
 	}
-	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "DEVICE\tKIND\tSTATE\tONLINE\tLAST SEEN")
 	for after := ""; ; {
 		var page struct {

@@ -116,6 +116,14 @@ func (i *inventory) build() (*devices.Registry, []devices.Credential, error) {
 	return r, credentials, err
 }
 
+// user is what a device may sign in as; empty where it has no password.
+func (i *inventory) user(d *devices.Device) string {
+	if i.auth.Knows(d.Key()) {
+		return d.Key()
+	}
+	return ""
+}
+
 // Register adds a device, or changes one, and makes up a password for a new one.
 // A site that is not known yet comes into being under its id.
 func (i *inventory) Register(ctx context.Context, d devices.DeviceConfig) (console.Credential, error) {

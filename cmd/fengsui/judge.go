@@ -170,12 +170,12 @@ func (j *judge) message(m *message) {
 		j.telegram(m)
 	case ingest.Connect:
 		if d := j.Presence.owner(m.User); d != nil {
-			j.Presence.connection(d, +1)
+			j.Presence.connected(d, j.clock)
 			j.changes = j.Engine.Online(d, j.clock, j.changes)
 		}
 	case ingest.Disconnect:
 		if d := j.Presence.owner(m.User); d != nil {
-			j.Presence.connection(d, -1)
+			j.Presence.disconnected(d)
 		}
 	case ingest.SourceUp:
 		j.Presence.source(m.Source, true, "", j.clock)
@@ -222,8 +222,8 @@ func (j *judge) source(name string) string {
 // telegram judges what a device published: readings, or its status.
 func (j *judge) telegram(m *message) {
 	v := j.Intake.Accept(&m.decoded, &j.outcome)
+	j.Presence.heard(&v, m.Source, j.clock)
 	for _, d := range v.Devices {
-		j.Presence.heard(d, m.Source, j.clock, v.Presence, v.Spoke)
 		if v.Spoke {
 			j.changes = j.Engine.Spoke(d, m.Source, j.clock, j.changes)
 		}
@@ -392,7 +392,11 @@ func (j *judge) Reconfigure(ctx context.Context, r *devices.Registry) error {
 }
 
 // countRules is done when they change: there is a rule for each of many points.
-func (j *judge) countRules() { j.armed, j.unarmed = j.Engine.Armed(), len(j.Engine.Unarmed()) }
+func (j *judge) countRules() {
+	unarmed := j.Engine.Unarmed()
+	j.armed, j.unarmed = j.Engine.Armed(), len(unarmed)
+	j.status.unarmed.Store(&unarmed)
+}
 
 // message is one message of an entry, decoded as far as that needs no state.
 type message struct {

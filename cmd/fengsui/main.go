@@ -26,7 +26,7 @@ const usage = `fengsui watches what devices report over MQTT and raises alarms.
   fengsui check -config FILE       find mistakes in config, devices, kinds and rules
   fengsui test [-config FILE]      run the tests of the rules
   fengsui run -config FILE         run the gateway
-  fengsui device add|list|revoke   devices and their passwords
+  fengsui device add|list|watch|…   devices and their passwords
   fengsui user add|list|remove     people and their roles
   fengsui cert [NAME…]             a certificate for HTTPS and MQTT over TLS
   fengsui simulate -broker URL     publish as the demo's devices to any broker

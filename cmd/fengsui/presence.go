@@ -31,6 +31,14 @@ type seen struct {
 	Source    string `json:"source,omitempty"`
 	Offline   bool   `json:"offline,omitempty"` // it, or its last will, said so
 	Connected int    `json:"-"`                 // connections it holds under its own name
+
+	// How far what it sends has come, for whoever installs it; Unix ms, 0: never.
+	Linked  int64 `json:"linked,omitempty"`   // its last connection began
+	Message int64 `json:"message,omitempty"`  // its last message
+	Decoded int64 `json:"decoded,omitempty"`  // its last message of which nothing was rejected
+	Reading int64 `json:"reading,omitempty"`  // its last reading
+	InRange int64 `json:"in_range,omitempty"` // its last reading whose values were all good
+	Judged  int64 `json:"judged,omitempty"`   // its last reading that may change levels
 }
 
 // source is one way messages come in.
@@ -62,25 +70,57 @@ func (p *presence) use(registry *devices.Registry) {
 	}
 }
 
-// heard notes a device's message.
-func (p *presence) heard(d *devices.Device, from string, now int64, says devices.Presence, spoke bool) {
+// heard notes what a message says of its devices.
+func (p *presence) heard(v *devices.Verdict, from string, now int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.devices[d]
-	if s == nil {
-		return
+	for _, d := range v.Devices {
+		if s := p.devices[d]; s != nil {
+			s.spoke(d, v, from, now)
+		}
 	}
+	var of *devices.Device
+	var s *seen
+	for i := range v.Readings {
+		r := &v.Readings[i]
+		if r.Device != of {
+			of, s = r.Device, p.devices[r.Device]
+		}
+		if s != nil {
+			s.read(r, now)
+		}
+	}
+}
+
+func (s *seen) spoke(d *devices.Device, v *devices.Verdict, from string, now int64) {
 	if s.Source != from {
 		s.Source = strings.Clone(from) // it lies in the entry
 	}
-	if spoke {
+	s.Message = now
+	if len(v.Rejections) == 0 || !rejectedOf(d, v.Rejections) {
+		s.Decoded = now
+	}
+	if v.Spoke || v.Presence == devices.Online {
 		s.Last, s.Offline = max(s.Last, now), false
 	}
-	switch says {
-	case devices.Online:
-		s.Last, s.Offline = max(s.Last, now), false
-	case devices.Offline:
+	if v.Presence == devices.Offline {
 		s.Offline = true
+	}
+}
+
+// rejectedOf reports whether one of the rejections is about the device, or about
+// the whole message.
+func rejectedOf(d *devices.Device, rejections []devices.Rejection) bool {
+	return slices.ContainsFunc(rejections, func(r devices.Rejection) bool { return r.Device == "" || r.Device == d.Key() })
+}
+
+func (s *seen) read(r *devices.Reading, now int64) {
+	s.Reading = now
+	if r.Quality() == devices.Good {
+		s.InRange = now
+	}
+	if r.Judged() {
+		s.Judged = now
 	}
 }
 
@@ -91,11 +131,20 @@ func (p *presence) owner(user string) *devices.Device {
 	return d
 }
 
-func (p *presence) connection(d *devices.Device, delta int) {
+// connected and disconnected note a connection of a device's own.
+func (p *presence) connected(d *devices.Device, now int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if s := p.devices[d]; s != nil {
-		s.Connected = max(0, s.Connected+delta)
+		s.Connected, s.Linked = s.Connected+1, now
+	}
+}
+
+func (p *presence) disconnected(d *devices.Device) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.devices[d]; s != nil {
+		s.Connected = max(0, s.Connected-1)
 	}
 }
 
@@ -133,6 +182,16 @@ func (p *presence) look(d *devices.Device, now time.Time) (s seen, online bool) 
 		s = *held
 	}
 	return s, s.online(d, now)
+}
+
+// trace is all that was seen of a device.
+func (p *presence) trace(d *devices.Device) seen {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.byKey[d.Key()]; s != nil {
+		return *s
+	}
+	return seen{}
 }
 
 func (s *seen) online(d *devices.Device, now time.Time) bool {

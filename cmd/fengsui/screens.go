@@ -73,6 +73,7 @@ func newScreens(ctx context.Context, o screensOptions) (*console.Server, error) 
 		Directory: directory{o.Inventory, o.Presence, o.Now},
 		History:   o.Past.shown(),
 		Limits:    func(d *devices.Device, field string) []rules.FieldLimit { return rules.LimitsOf(o.Rules, d, field) },
+		Progress:  &progress{o.Inventory, o.Presence, o.Judge},
 		Registrar: o.Inventory, Door: o.Sources, Metrics: o.Meters.Handler(), MetricsToken: token,
 		Ready: o.ready, Logger: o.Logger,
 	})

@@ -274,7 +274,7 @@ func TestLists(t *testing.T) {
 			From: 1, To: 1,
 			Readings: []devices.Reading{{Device: r.gas(1), Time: 1782541926000, Received: 1782541926081, Values: []devices.Value{{Field: gas, Number: 52.9}}}},
 			Rejections: []devices.Rejection{
-				{Position: 7, Received: 1782541926081, Source: "embedded", Topic: "v1/sample-gas/gas-01/telemetry", Code: "unknown_field", Field: "gas", Detail: "no such field", Hint: "gas_lel_pct"},
+				{Position: 7, Received: 1782541926081, Source: "embedded", Topic: "v1/sample-gas/gas-01/telemetry", Device: "sample-gas/gas-01", Code: "unknown_field", Field: "gas", Detail: "no such field", Hint: "gas_lel_pct"},
 				{Position: 8, Received: 1782541926082, Source: "embedded", Topic: "v1/sample-gas/gas-02/telemetry", Code: "bad_json", Detail: "byte 3", Whole: true},
 			},
 		})
@@ -293,10 +293,7 @@ func TestLists(t *testing.T) {
 		var kinds struct{ Kinds []kindView }
 		var dev deviceView
 		var quarantine struct{ Quarantine []rejectionView }
-		var onboarding struct {
-			Device     deviceView
-			Quarantine []rejectionView
-		}
+		var onboarding onboardingView
 		get := func(path string, into any) {
 			t.Helper()
 			status, body := r.call("GET", "/api/v1"+path, token, "")
@@ -352,7 +349,7 @@ func TestLists(t *testing.T) {
 			t.Errorf("quarantine: %+v", quarantine)
 		}
 		get("/devices/sample-gas/gas-01/onboarding", &onboarding)
-		if len(onboarding.Quarantine) != 1 || onboarding.Device.ID != "gas-01" {
+		if len(onboarding.Rejections) != 1 || onboarding.Device != "gas-01" || onboarding.Site != "sample-gas" || len(onboarding.Steps) != 5 {
 			t.Errorf("onboarding: %+v", onboarding)
 		}
 		status, body, header := r.callFull("GET", "/api/v1/sites/sample-gas/schematic", token, "")

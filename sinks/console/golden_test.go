@@ -68,6 +68,7 @@ func TestGoldenShapes(t *testing.T) {
 		"consoles":   &map[string][]Console{},
 		"quarantine": &map[string][]rejectionView{},
 		"refused":    &map[string][]Refused{},
+		"onboarding": &onboardingView{},
 		"users":      &map[string][]User{},
 		"devices": &struct {
 			Devices []deviceView `json:"devices"`

@@ -308,20 +308,6 @@ func (s *Server) oneDevice(w http.ResponseWriter, r *http.Request, _ Identity) e
 	return nil
 }
 
-// onboarding shows an installer what of a device arrives, and why the rest does
-// not.
-func (s *Server) onboarding(w http.ResponseWriter, r *http.Request, _ Identity) error {
-	d, err := s.device(r)
-	if err != nil {
-		return err
-	}
-	answer(w, http.StatusOK, struct {
-		Device     deviceView      `json:"device"`
-		Quarantine []rejectionView `json:"quarantine"`
-	}{s.view(d, s.hub.worst().device[d.Key()]), s.rejections(20, d.Site.ID, d.ID)})
-	return nil
-}
-
 // rejectionView is a rejection with its time.
 type rejectionView struct {
 	Received alarms.Time `json:"received"`
