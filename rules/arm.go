@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -84,15 +83,20 @@ func (e *Engine) armAt(d *device, r *Rule, conditions map[limits]armed) {
 		return
 	}
 	a, ok := conditions[at]
-	if !ok {
-		a = newCondition(r, f, &at)
+	if !ok || r.Measure != nil && r.Measure.Quantity == Delta { // whose zero points are the device's own
+		a = newCondition(r, f, &at, d.Device)
 		conditions[at] = a
 	}
 	if a.err != nil {
 		e.unarm(Unarmed{Rule: r, Device: d.Device, Field: f, Reason: a.err.Error()})
 		return
 	}
-	d.pointOf(f).add(r, a.condition, a.print)
+	p := d.pointOf(f)
+	if r.Expect != nil {
+		trigger, _ := d.Kind.Field(r.Expect.While.Field)
+		p = d.join(r.ID, f, trigger)
+	}
+	p.add(r, a.condition, a.print)
 	e.armed++
 }
 
@@ -117,12 +121,18 @@ type armed struct {
 
 // newCondition makes of a rule what judges by it. This is where a rule chooses
 // among the conditions there are.
-func newCondition(r *Rule, f *devices.Field, at *limits) armed {
-	l := newLadder(r, f, at)
-	if r.Measure != nil || r.Confirm != (Confirm{}) || r.Expect != nil {
-		return armed{err: errors.New("what it measures, confirms or expects is not judged by this version")}
+func newCondition(r *Rule, f *devices.Field, at *limits, d *devices.Device) armed {
+	if r.Expect != nil {
+		c := newExpected(r, at)
+		return armed{condition: c, print: c.print(r), err: c.check(r, d)}
 	}
-	return armed{condition: l, print: l.print(r), err: l.check(f)}
+	l := newLadder(r, f, at)
+	a := armed{condition: l, print: l.print(r), err: l.check(measuredField(r, f))}
+	if r.Measure == nil || a.err != nil {
+		return a
+	}
+	m := newMeasured(r, l, d)
+	return armed{condition: m, print: m.print(r), err: m.check()}
 }
 
 // limitsAt puts the design values of a device and its site into a rule's limits.

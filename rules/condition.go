@@ -2,6 +2,7 @@ package rules
 
 import (
 	"math"
+	"slices"
 
 	"fengsui/devices"
 )
@@ -15,6 +16,9 @@ type condition interface {
 	step(s *state, x *sample)
 	// pass lets event time go on to t without a sample: the last value holds.
 	pass(s *state, t int64)
+	// again begins anew with what still holds of the state of another condition
+	// of the same rule at the same point: the rule was changed.
+	again(old *state) state
 }
 
 // never is the event time of what does not happen.
@@ -36,7 +40,21 @@ type state struct {
 	since [maxSteps]int64 // since when the wait to reach a step, or to leave it, has run
 	limit float64         // of the level
 	cause sample          // what led to it
-	last  sample          // the last that was judged, while something waits
+	last  sample          // the last that was judged: of a ladder, while something waits
+
+	votes  votes   // of a ladder with confirm
+	window *window // of a measure that looks back; copied by copy alone
+}
+
+// copy is a state that goes on by itself.
+func (s *state) copy() state {
+	c := *s
+	if s.window != nil {
+		w := *s.window
+		w.slots = slices.Clone(w.slots)
+		c.window = &w
+	}
+	return c
 }
 
 // fresh is the state before any sample.
@@ -80,8 +98,10 @@ const (
 	sampleBad
 	sampleOver
 	sampleBackfill
+	sampleTrigger // at a joint: it is the trigger's
 )
 
+// newSample is a value as rules see it.
 func newSample(r *devices.Reading, v *devices.Value) sample {
 	x := sample{time: r.Time, received: r.Received, number: v.Number, seq: uint32(r.Seq)}
 	switch v.Quality {
@@ -100,6 +120,12 @@ func newSample(r *devices.Reading, v *devices.Value) sample {
 }
 
 func (x *sample) is(f sampleFlags) bool { return x.flags&f != 0 }
+
+// marked is the sample as it comes to a joint.
+func (x sample) marked(mark sampleFlags) sample {
+	x.flags |= mark
+	return x
+}
 
 // judged says whether rules look at the sample. What is beyond the range on the
 // dangerous side is, however bad its quality.

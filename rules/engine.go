@@ -116,7 +116,7 @@ func (e *Engine) Judge(r *devices.Reading, now int64, out []Change) []Change {
 		v := &r.Values[i]
 		p := d.point(v.Field)
 		if p == nil && r.Device != d.Device {
-			p = d.pointByName(v.Field.Name) // its field, too, is the old registry's
+			p = d.pointAt("", v.Field.Name) // its field, too, is the old registry's
 		}
 		if v.Quality == devices.Bad || v.Over {
 			if p == nil {
@@ -124,8 +124,13 @@ func (e *Engine) Judge(r *devices.Reading, now int64, out []Change) []Change {
 			}
 			p.addSensor(e.builtin.sensorFault)
 		}
-		if p != nil {
-			out = p.take(e, newSample(r, v), out)
+		if p == nil {
+			continue
+		}
+		x := newSample(r, v)
+		out = p.take(e, x, out)
+		for _, l := range p.leads {
+			out = l.joint.take(e, x.marked(l.mark), out)
 		}
 	}
 	return out
@@ -151,16 +156,7 @@ func (d *device) point(f *devices.Field) *point {
 		}
 		p := d.points[d.expect]
 		d.expect++
-		if p.field == f {
-			return p
-		}
-	}
-	return nil
-}
-
-func (d *device) pointByName(name string) *point {
-	for _, p := range d.points {
-		if p.field.Name == name {
+		if p.field == f && p.joint == "" {
 			return p
 		}
 	}
@@ -179,6 +175,28 @@ func (d *device) pointOf(f *devices.Field) *point {
 		d.points = append(d.points, p)
 	}
 	return p
+}
+
+// pointAt finds the point of a field by name, or the joint of a rule there.
+func (d *device) pointAt(joint, field string) *point {
+	for _, p := range d.points {
+		if p.joint == joint && p.field.Name == field {
+			return p
+		}
+	}
+	return nil
+}
+
+// join makes the joint of a rule about f that looks at the trigger, too.
+func (d *device) join(rule string, f, trigger *devices.Field) *point {
+	j := newPoint(d, f)
+	j.joint = rule
+	j.order = d.order + int64(1+len(d.Kind.Fields)+len(d.points))*maxWatches
+	own, other := d.pointOf(f), d.pointOf(trigger)
+	own.leads = append(own.leads, lead{joint: j})
+	other.leads = append(other.leads, lead{joint: j, mark: sampleTrigger})
+	d.points = append(d.points, j)
+	return j
 }
 
 // checkClock raises and clears the built-in rule clock_fault.

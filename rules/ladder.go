@@ -24,6 +24,7 @@ type ladder struct {
 	hold     []float64
 	clearFor int64 // ms
 	atOnce   bool  // a single sample is enough, even a suspect one
+	quorum   Confirm
 }
 
 // overSide says which values beyond the range are the worst level of a rule.
@@ -50,11 +51,15 @@ func (l *ladder) step(s *state, x *sample) {
 		return
 	}
 	beyond, better := l.read(x)
+	up := beyond
+	if l.quorum.Of > 0 {
+		up = l.confirmed(s, x, beyond)
+	}
 	if beyond == 0 && s.on == 0 && s.due == never { // the usual case: nothing is, nothing was
 		s.beyond, s.better = 0, better
 		return
 	}
-	c := l.weigh(s, x, beyond, better)
+	c := l.weigh(s, x, claims{beyond: beyond, better: better, up: up, down: better})
 	for i := range l.steps {
 		l.move(s, x, i, c)
 	}
@@ -125,15 +130,15 @@ type claims struct{ beyond, better, up, down uint8 }
 
 // weigh takes away what a suspect sample may not say alone: below orange it
 // raises nothing, and it clears nothing, before a second sample says the same.
-// At orange and red, and where a single sample trips, doubt raises at once.
-func (l *ladder) weigh(s *state, x *sample, beyond, better uint8) claims {
-	c := claims{beyond: beyond, better: better, up: beyond, down: better}
+// At orange and red, and where a single sample trips, doubt raises at once; where
+// several must agree, it has its vote.
+func (l *ladder) weigh(s *state, x *sample, c claims) claims {
 	if !x.is(sampleSuspect) || x.is(sampleOver) {
 		return c
 	}
 	c.down &= s.better
 	for i := range l.steps {
-		if bit := uint8(1) << i; l.steps[i].level < Orange && !l.atOnce && s.beyond&bit == 0 {
+		if bit := uint8(1) << i; l.steps[i].level < Orange && !l.atOnce && l.quorum.Of == 0 && s.beyond&bit == 0 {
 			c.up &^= bit
 		}
 	}
@@ -209,16 +214,24 @@ func (l *ladder) waitEnds(s *state, i int) int64 {
 	return s.since[i] + l.steps[i].wait
 }
 
+// due is when the first of the waits ends.
+func (l *ladder) due(s *state) int64 {
+	due := int64(never)
+	for i := range l.steps {
+		due = min(due, l.waitEnds(s, i))
+	}
+	return due
+}
+
 // settle draws the level and the next deadline from the steps; x is what led to it.
 func (l *ladder) settle(s *state, x *sample) {
-	top, due := -1, int64(never)
+	top := -1
 	for i := range l.steps {
 		if s.on&(1<<i) != 0 {
 			top = i
 		}
-		due = min(due, l.waitEnds(s, i))
 	}
-	s.due = due
+	s.due = l.due(s)
 	level := Normal
 	if top >= 0 {
 		level = l.steps[top].level
@@ -251,11 +264,13 @@ func (l *ladder) confirm(s *state, x *sample, beyond uint8) {
 	}
 }
 
+func (*ladder) again(*state) state { return fresh() }
+
 // newLadder puts a rule's limits in; it has passed validation.
 func newLadder(r *Rule, f *devices.Field, at *limits) *ladder {
 	l := &ladder{
 		low: r.Worse == devices.Low, size: r.Worse == devices.Both, hold: r.Hold,
-		clearFor: r.Clear.For.Milliseconds(), atOnce: tripsAtOnce(r.Field),
+		clearFor: r.Clear.For.Milliseconds(), atOnce: tripsAtOnce(r.Field), quorum: r.Confirm,
 	}
 	l.over.middle = (f.Range[0] + f.Range[1]) / 2
 	l.over.both = f.Danger == devices.Both && !l.size

@@ -78,9 +78,10 @@ type Change struct {
 	Reason string          // for a lost source: why, in words
 
 	Level Level
-	// The reading that led to the level; zero for silence.
+	// The reading that led to the level, or what the rule's measure made of it;
+	// zero for silence, NaN for a state that was never heard.
 	Value    float64
-	Limit    float64 // of Level, in the field's unit; of the level left where Level is Normal
+	Limit    float64 // of Level, in the unit of Value; of the level left where Level is Normal
 	Quality  devices.Quality
 	Sample   int64 // event time of the reading, Unix ms
 	Received int64 // receive time of the reading, Unix ms
@@ -88,4 +89,15 @@ type Change struct {
 	Unverified bool // 待核实: over-range or an unconfirmed jump
 	Backfill   bool // 补报: decided by history, wakes nobody
 	Suppressed bool // folded under another alarm (a whole site silent, a lost source)
+}
+
+// Unit is that of Value and Limit.
+func (c *Change) Unit() string {
+	switch {
+	case c.Rule.Unit != "":
+		return c.Rule.Unit
+	case c.Field != nil:
+		return c.Field.Unit
+	}
+	return ""
 }

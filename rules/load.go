@@ -389,7 +389,7 @@ func (c *checker) fits(r *Rule, f *devices.Field) bool {
 	}
 	at, _ := limitsAt(r, &devices.Device{Site: &devices.Site{}, Kind: &devices.Kind{}})
 	l := newLadder(r, f, &at)
-	seen := r.measured(f)
+	seen := measuredField(r, f)
 	err := l.check(seen)
 	if err != nil {
 		c.complain(fmt.Sprintf("%s.steps[%d].limit", c.at, l.culprit(seen)), "%v", err)

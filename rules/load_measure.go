@@ -98,8 +98,8 @@ func (c *checker) confirm(t *ruleText, r *Rule) {
 	switch n, of := t.Confirm.N, t.Confirm.Of; {
 	case of < 2 || of > maxConfirm:
 		c.complain(at+".of", "of %d: want 2 to %d samples", of, maxConfirm)
-	case n < 1 || n > of:
-		c.complain(at+".n", "n %d: want 1 to %d, the samples that must agree of the last %d", n, of, of)
+	case n < 2 || n > of:
+		c.complain(at+".n", "n %d: want 2 to %d, the samples that must agree of the last %d", n, of, of)
 	case r.Measure != nil && (r.Measure.Quantity == Sum || r.Measure.Quantity == Growth):
 		c.complain(at, "a %s is made of many samples already: leave confirm out", r.Measure.Quantity)
 	}

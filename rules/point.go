@@ -8,10 +8,15 @@ import (
 )
 
 // point is one field of one device, with the rules that watch it.
+//
+// A joint is the point of one rule that looks at two fields of the device: it
+// has the samples of both in one tail, those of the second marked as triggers,
+// and field is the one the rule is about.
 type point struct {
 	device *device
 	field  *devices.Field
-	order  int64 // of the first of its timers
+	joint  string // the rule, where it is a joint
+	order  int64  // of the first of its timers
 
 	// tail holds the samples within the kind's lateness of the newest, in
 	// event-time order. What is older has become part of every watch's base, and
@@ -19,6 +24,13 @@ type point struct {
 	tail    []sample
 	folded  int64 // event time of the newest sample in the bases
 	watches []*watch
+	leads   []lead // to the joints that want its samples, too
+}
+
+// lead is the way of a point's samples to a joint.
+type lead struct {
+	joint *point
+	mark  sampleFlags
 }
 
 // maxTail bounds what one point remembers, whatever its lateness: a device that
@@ -141,7 +153,7 @@ func (w *watch) follow(x *sample, out []Change) []Change {
 
 // replay makes live what the base and the tail say.
 func (w *watch) replay() {
-	w.live = w.base
+	w.live = w.base.copy()
 	for i := range w.point.tail {
 		w.cond.step(&w.live, &w.point.tail[i])
 	}
@@ -151,7 +163,7 @@ func (w *watch) replay() {
 // level that was reached meanwhile and is over again is told as well: the
 // ordered run would have raised it.
 func (w *watch) insert(at int, out []Change) []Change {
-	was, is := w.base, w.base
+	was, is := w.base.copy(), w.base.copy()
 	var missed, reached state
 	var had Level
 	for i := range w.point.tail {
@@ -204,7 +216,7 @@ func (w *watch) tell(out []Change) []Change {
 func (w *watch) change() Change {
 	s, x := &w.live, &w.live.cause
 	if s.level == Normal {
-		x = w.point.held()
+		x = w.held()
 	} else {
 		w.limit = s.limit
 	}
@@ -214,6 +226,15 @@ func (w *watch) change() Change {
 		Sample: x.time, Received: x.received,
 		Unverified: s.doubt, Backfill: x.is(sampleBackfill),
 	}
+}
+
+// held is what the rule holds: the newest value, or what it makes of the values.
+func (w *watch) held() *sample {
+	if w.rule.Measure == nil && w.rule.Expect == nil {
+		return w.point.held()
+	}
+	x := w.live.known()
+	return &x
 }
 
 // held is the newest value that rules look at.

@@ -32,7 +32,13 @@ func (d *device) inheritPoint(e *Engine, old *point) {
 	if !ok {
 		return
 	}
-	p := d.pointOf(f)
+	p := d.pointAt(old.joint, f.Name)
+	switch {
+	case p == nil && old.joint != "":
+		return
+	case p == nil:
+		p = d.pointOf(f)
+	}
 	if old.watch(e.builtin.sensorFault.ID) != nil {
 		p.addSensor(e.builtin.sensorFault)
 	}
@@ -43,6 +49,8 @@ func (d *device) inheritPoint(e *Engine, old *point) {
 			w.told = was.told
 			if was.print == w.print {
 				w.base, passed = was.base, was.live.at
+			} else {
+				w.base = w.cond.again(&was.base)
 			}
 		}
 		w.replay()
@@ -108,7 +116,7 @@ func (d *device) watches(w *watch) bool {
 	if d == nil {
 		return false
 	}
-	p := d.pointByName(w.point.field.Name)
+	p := d.pointAt(w.point.joint, w.point.field.Name)
 	return p != nil && p.watch(w.rule.ID) != nil
 }
 

@@ -10,7 +10,7 @@ import (
 
 // snapshotVersion begins every snapshot. One of another version is refused; the
 // input log has it all.
-const snapshotVersion = "FSR3"
+const snapshotVersion = "FSR4"
 
 // ErrSnapshot says that a snapshot is damaged or of another version.
 var ErrSnapshot = errors.New("not a snapshot of this version of the rules")
@@ -155,6 +155,7 @@ func (r *reader) device(sources []*source) (string, *device) {
 
 func (w *writer) point(p *point) {
 	w.name(p.field.Name)
+	w.name(p.joint)
 	w.int(p.folded)
 	w.uint(uint64(len(p.tail)))
 	var last sample
@@ -172,7 +173,7 @@ func (w *writer) point(p *point) {
 }
 
 func (r *reader) point() *point {
-	p := &point{field: &devices.Field{Name: r.name()}, folded: r.int()}
+	p := &point{field: &devices.Field{Name: r.name()}, joint: r.name(), folded: r.int()}
 	var last sample
 	for range r.count() {
 		r.sample(&last, &last)
@@ -217,7 +218,12 @@ func (w *writer) state(s *state, to *sample) {
 	w.bool(idle)
 	w.int(s.at)
 	w.text = append(w.text, s.beyond, s.better, s.run)
+	w.text = append(w.text, s.votes[:]...)
 	w.sample(&s.last, to)
+	w.bool(s.window != nil)
+	if s.window != nil {
+		w.window(s.window)
+	}
 	if idle {
 		return
 	}
@@ -236,7 +242,11 @@ func (r *reader) state(s *state, to *sample) {
 	idle := r.bool()
 	s.at = r.int()
 	s.beyond, s.better, s.run = r.byte(), r.byte(), r.byte()
+	copy(s.votes[:], r.bytes(len(s.votes)))
 	r.sample(&s.last, to)
+	if r.bool() {
+		s.window = r.window()
+	}
 	if idle {
 		return
 	}
@@ -250,6 +260,39 @@ func (r *reader) state(s *state, to *sample) {
 	if s.level > Fault || s.on >= 1<<maxSteps {
 		r.failed = true
 	}
+}
+
+func (w *writer) window(x *window) {
+	w.name(string(x.quantity))
+	w.int(x.over)
+	w.bool(x.counts)
+	w.float(x.counter)
+	w.uint(uint64(len(x.slots)))
+	var before slot
+	for _, s := range x.slots {
+		w.int(s.time - before.time)
+		w.float(s.number)
+		w.int(s.behind)
+		w.int(s.n)
+		before = s
+	}
+}
+
+func (r *reader) window() *window {
+	x := &window{quantity: Quantity(r.name()), over: r.int(), counts: r.bool(), counter: r.float()}
+	var before slot
+	for range r.count() {
+		s := slot{time: before.time + r.int(), number: r.float(), behind: r.int(), n: r.int()}
+		if s.n <= 0 {
+			r.failed = true
+		}
+		x.slots = append(x.slots, s)
+		before = s
+	}
+	if len(x.slots) > sumSlots+1 || x.over < minOver.Milliseconds() {
+		r.failed = true
+	}
+	return x
 }
 
 // writer appends numbers in as few bytes as they need; a name is written out

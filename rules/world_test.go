@@ -26,6 +26,9 @@ fields:
   - name: detector_state
     title: {zh: 状态, en: state}
     states: {"0": {zh: 正常, en: ok}, "1": {zh: 预热, en: warm-up}, "2": {zh: 低报, en: low}, "3": {zh: 高报, en: high}, "4": {zh: 故障, en: fault}, "5": {zh: 消音, en: mute}}
+  - name: valve_state
+    title: {zh: 阀门, en: valve}
+    states: {"0": {zh: 开, en: open}, "1": {zh: 关, en: closed}, "2": {zh: 故障, en: fault}}
 `, "cable": `
 kind: cable
 name: {zh: 线缆, en: cable}
@@ -46,8 +49,12 @@ fields:
 kind: slope
 name: {zh: 边坡, en: slope}
 interval: 1h
+silence: 100h
 fields:
   - {name: tilt_x_deg, title: {zh: 倾角, en: tilt}, unit: °, range: [-90, 90], danger: both}
+  - {name: gnss_dx_mm, title: {zh: 位移, en: displacement}, unit: mm, range: [-10000, 10000], danger: both}
+  - {name: rain_5min_mm, title: {zh: 雨量, en: rain}, unit: mm, range: [0, 50], danger: high}
+  - {name: rain_total_mm, title: {zh: 累计雨量, en: rain in all}, unit: mm, range: [0, 100000]}
 `} {
 		k, err := devices.ParseKind(name+".yaml", []byte(text))
 		if err != nil {

@@ -115,7 +115,7 @@ func (a *Alarm) measure(c *rules.Change) {
 	if c.Field == nil {
 		return
 	}
-	a.Value, a.Limit, a.Unit, a.Quality = number(c.Value), nil, c.Field.Unit, c.Quality.String()
+	a.Value, a.Limit, a.Unit, a.Quality = number(c.Value), nil, c.Unit(), c.Quality.String()
 	if len(c.Rule.Steps) > 0 {
 		a.Limit = number(c.Limit)
 	}
