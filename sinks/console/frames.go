@@ -20,6 +20,7 @@ type frame struct {
 	alarm string    // the event is about
 	at    time.Time // when the event was appended
 	text  []byte
+	large bool // worth compressing
 
 	once     sync.Once
 	prepared *websocket.PreparedMessage

@@ -505,11 +505,12 @@ type anyFrame struct {
 	Hello    *serverHello `json:"hello"`
 	Resume   *span        `json:"resume"`
 	Snapshot *struct {
-		Epoch  string            `json:"epoch"`
-		Seq    uint64            `json:"seq"`
-		Part   int               `json:"part"`
-		Parts  int               `json:"parts"`
-		Alarms []json.RawMessage `json:"alarms"`
+		Epoch  string              `json:"epoch"`
+		Seq    uint64              `json:"seq"`
+		Part   int                 `json:"part"`
+		Parts  int                 `json:"parts"`
+		Shared []json.RawMessage   `json:"shared"`
+		Alarms [][]json.RawMessage `json:"alarms"`
 	} `json:"snapshot"`
 	E *struct {
 		Seq   uint64           `json:"seq"`
@@ -538,7 +539,9 @@ func (p *page) take(text []byte) (f anyFrame, gap bool, err error) {
 		if s.Part == 1 {
 			p.parts = nil
 		}
-		p.parts = append(p.parts, s.Alarms...)
+		for _, row := range s.Alarms {
+			p.parts = append(p.parts, unfold(s.Shared, row))
+		}
 		if s.Part != s.Parts {
 			return f, false, nil
 		}
@@ -566,6 +569,42 @@ func (p *page) take(text []byte) (f anyFrame, gap bool, err error) {
 		}
 	}
 	return f, false, nil
+}
+
+// unfold makes an alarm of a row of a snapshot, as the page does.
+func unfold(shared, row []json.RawMessage) json.RawMessage {
+	a := alarms.Alarm{Flags: noFlags, Contacts: noContacts}
+	read := func(text json.RawMessage, into any) {
+		if err := json.Unmarshal(text, into); err != nil {
+			panic(err)
+		}
+	}
+	var numbers []int
+	read(row[2], &numbers)
+	for _, n := range numbers {
+		read(shared[n], &a)
+	}
+	read(row[0], &a.ID)
+	read(row[1], &a.Seq)
+	read(row[3], &a.Device)
+	read(row[4], &a.Value)
+	var raised, sample, received *int64
+	read(row[5], &raised)
+	read(row[6], &sample)
+	read(row[7], &received)
+	if raised != nil {
+		a.RaisedTime = alarms.Time(*raised)
+	}
+	if sample != nil {
+		a.SampleTime = a.RaisedTime + alarms.Time(*sample)
+	}
+	if received != nil {
+		a.ReceivedTime = a.SampleTime + alarms.Time(*received)
+	}
+	if len(row) > 8 {
+		read(row[8], &a)
+	}
+	return encodeAlarm(&a)
 }
 
 func (p *page) put(text json.RawMessage) {

@@ -95,8 +95,9 @@ func NewServer(o Options) (*Server, error) {
 	s.upgrader = &websocket.Upgrader{
 		HandshakeTimeout: 10 * time.Second,
 		ReadBufferSize:   1024, WriteBufferSize: 1024,
-		WriteBufferPool: &sync.Pool{},
-		CheckOrigin:     sameOrigin(o.Origins),
+		WriteBufferPool:   &sync.Pool{},
+		CheckOrigin:       sameOrigin(o.Origins),
+		EnableCompression: true, // of snapshots, see socket.send
 		Error: func(w http.ResponseWriter, r *http.Request, status int, reason error) {
 			s.refuse(w, r, problem(status, "bad_handshake", "%v", reason))
 		},

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 )
@@ -13,9 +12,9 @@ type snapshot struct {
 }
 
 const (
-	// partAlarms is how many alarms one frame of a snapshot carries, so that the
-	// worst can be shown before the last have arrived.
-	partAlarms = 500
+	// partAlarms is how many alarms one frame of a snapshot carries: enough that
+	// what they share is said seldom, few enough that nobody waits for a frame.
+	partAlarms = 2000
 	// snapshotReuse is how many events old a snapshot may be and still be given to
 	// the next who needs one: those events follow it like any others.
 	snapshotReuse = 256
@@ -46,8 +45,7 @@ func (h *Hub) encodeSnapshot() (*snapshot, error) {
 	return h.snapshot, nil
 }
 
-// encodeParts joins what is encoded already: with ten thousand alarms, encoding
-// them anew would keep everybody waiting.
+// encodeParts says in each part once what its alarms have in common.
 func encodeParts(at place, list []*standing) ([]*frame, error) {
 	epoch, err := json.Marshal(at.epoch)
 	if err != nil {
@@ -57,21 +55,14 @@ func encodeParts(at place, list []*standing) ([]*frame, error) {
 	frames := make([]*frame, 0, parts)
 	for part := 1; part <= parts; part++ {
 		n := min(partAlarms, len(list))
-		var text bytes.Buffer
-		size := 100
+		c := newCompactor()
 		for _, s := range list[:n] {
-			size += len(s.json) + 1
+			c.add(&s.Alarm)
 		}
-		text.Grow(size)
-		fmt.Fprintf(&text, `{"snapshot":{"epoch":%s,"seq":%d,"part":%d,"parts":%d,"alarms":[`, epoch, at.seq, part, parts)
-		for i, s := range list[:n] {
-			if i > 0 {
-				text.WriteByte(',')
-			}
-			text.Write(s.json)
+		if c.err != nil {
+			return nil, c.err
 		}
-		text.WriteString("]}}")
-		frames = append(frames, &frame{text: text.Bytes()})
+		frames = append(frames, c.frame(epoch, at.seq, part, parts))
 		list = list[n:]
 	}
 	return frames, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -30,8 +31,10 @@ const (
 	helloWait = 10 * time.Second // for the first frame of the page
 	goneAfter = 25 * time.Second // without a frame or a pong from the page
 	pingEvery = 10 * time.Second
-	batch     = 64 // events written before health and values have a turn
-	closeWait = time.Second
+	// snapshotDeflate is how hard a snapshot is compressed: once, for everybody.
+	snapshotDeflate = 6
+	batch           = 64 // events written before health and values have a turn
+	closeWait       = time.Second
 	// unproven sockets have not shown who they are: at most this many at a time.
 	maxUnproven = 100
 )
@@ -100,6 +103,7 @@ func (h *Hub) open(w http.ResponseWriter, r *http.Request, who Identity, d doors
 	if err != nil {
 		return // the upgrader has answered
 	}
+	_ = conn.SetCompressionLevel(snapshotDeflate) // no level that there is not
 	s := &socket{
 		listener: &listener{wake: make(chan struct{}, 1)},
 		hub:      h, conn: conn, doors: d, who: who,
@@ -202,7 +206,7 @@ func (s *socket) read() {
 	s.extend()
 	s.conn.SetPongHandler(func(string) error { s.extend(); return nil })
 	for {
-		kind, text, err := s.conn.ReadMessage()
+		kind, text, err := s.readFrame()
 		if err != nil {
 			return
 		}
@@ -220,6 +224,21 @@ func (s *socket) read() {
 			return
 		}
 	}
+}
+
+// readFrame bounds what a frame may become: the connection's own limit counts
+// what came over the wire, and that may be compressed.
+func (s *socket) readFrame() (kind int, text []byte, err error) {
+	kind, r, err := s.conn.NextReader()
+	if err != nil {
+		return kind, nil, err
+	}
+	text, err = io.ReadAll(io.LimitReader(r, maxClientFrame+1))
+	if err == nil && len(text) > maxClientFrame {
+		s.refuse(closeBadFrame, "the frame is too large")
+		err = websocket.ErrReadLimit
+	}
+	return kind, text, err
 }
 
 // extend gives the page more time; on a connection that failed meanwhile the
@@ -544,6 +563,8 @@ func (s *socket) send(f *frame) error {
 	if err := s.conn.SetWriteDeadline(time.Now().Add(s.hub.o.WriteWait)); err != nil {
 		return fmt.Errorf("write a frame: %w", err)
 	}
+	// Events are small and many: compressing them costs more than they weigh.
+	s.conn.EnableWriteCompression(f.large)
 	if err := s.conn.WritePreparedMessage(m); err != nil {
 		return fmt.Errorf("write a frame: %w", err)
 	}

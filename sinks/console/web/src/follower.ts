@@ -4,6 +4,7 @@
 
 import type { Alarm, AlarmEvent, Frame, Snapshot } from "./protocol.ts";
 import type { Alarms } from "./alarms.ts";
+import { unfold } from "./unfold.ts";
 
 /** What an alarm became: before is missing for a new one, after for one that is closed. */
 export interface Change {
@@ -78,7 +79,7 @@ export class Follower {
     // A part that was lost or is of another snapshot: the gateway's lead over us will make us ask.
     if (s.part !== this.nextPart || of !== this.partsOf) return nothing;
     this.nextPart++;
-    this.parts.push(...(s.alarms ?? []));
+    this.parts.push(...unfold(s));
     if (s.part < s.parts) return nothing;
     const before = new Map(this.alarms.all().map((a) => [a.id, a]));
     this.alarms.load(s.epoch, s.seq, this.parts);

@@ -97,8 +97,23 @@ export interface Snapshot {
   seq: number;
   part: number;
   parts: number;
-  alarms: Alarm[] | null;
+  /** What many alarms have in common. */
+  shared: Partial<Alarm>[];
+  alarms: Row[];
 }
+
+/** An alarm in a snapshot: id, seq, which of shared, device, value, raised (Unix ms), sample (ms after it), received (ms after that), what else it has. */
+export type Row = [
+  id: string,
+  seq: number,
+  shared: number[],
+  device: string,
+  value: number | null,
+  raised: number | null,
+  sample: number | null,
+  received: number | null,
+  rest?: Partial<Alarm>,
+];
 
 export interface ServerHello {
   epoch: string;

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { Alarms, inOrder } from "../src/alarms.ts";
 import { Follower } from "../src/follower.ts";
 import type { Alarm, AlarmEvent, Frame } from "../src/protocol.ts";
-import { Chance, makeAlarm, randomAlarm } from "./make.ts";
+import { Chance, makeAlarm, randomAlarm, snapshotOf } from "./make.ts";
 
 /** The gateway's side of the protocol: an alarm log with a window of recent events. */
 class Gateway {
@@ -46,7 +46,7 @@ class Gateway {
     const parts = alarms.length > 4 ? [alarms.slice(0, half), alarms.slice(half)] : [alarms];
     return [
       greeting,
-      ...parts.map((some, i) => ({ snapshot: { epoch, seq, part: i + 1, parts: parts.length, alarms: some } })),
+      ...parts.map((some, i) => ({ snapshot: snapshotOf(epoch, seq, some, i + 1, parts.length) })),
     ];
   }
 
@@ -101,7 +101,7 @@ class Line {
   }
 }
 
-const inShort = (alarms: readonly Alarm[]) => alarms.map((a) => `${a.id}:${a.seq}`).join(" ");
+const inShort = (alarms: readonly Alarm[]) => alarms.map((a) => JSON.stringify(Object.entries(a).sort())).join("\n");
 
 function swapLast(frames: Frame[]): void {
   const [a, b] = frames.splice(-2);
@@ -141,7 +141,7 @@ function follower(): Follower {
   const f = new Follower(new Alarms());
   f.position();
   f.take({ hello: { epoch: "e", seq: 5, time: "", build: "", user: "", role: "viewer" } });
-  f.take({ snapshot: { epoch: "e", seq: 5, part: 1, parts: 1, alarms: [makeAlarm("a", { seq: 5 })] } });
+  f.take({ snapshot: snapshotOf("e", 5, [makeAlarm("a", { seq: 5 })], 1, 1) });
   return f;
 }
 
@@ -174,7 +174,7 @@ test("a closed alarm leaves the list but is told", () => {
 test("a snapshot tells what it changed, and only that", () => {
   const f = follower();
   const { changes, replaced } = f.take({
-    snapshot: { epoch: "e2", seq: 9, part: 1, parts: 1, alarms: [makeAlarm("a", { seq: 5 }), makeAlarm("n", { seq: 9 })] },
+    snapshot: snapshotOf("e2", 9, [makeAlarm("a", { seq: 5 }), makeAlarm("n", { seq: 9 })], 1, 1),
   });
   assert.equal(replaced, true);
   assert.deepEqual(changes.map((c) => c.after?.id), ["n"]);
@@ -182,7 +182,7 @@ test("a snapshot tells what it changed, and only that", () => {
 
 test("a snapshot in parts replaces the list only when it is complete", () => {
   const f = follower();
-  const part = (n: number, id: string): Frame => ({ snapshot: { epoch: "e", seq: 9, part: n, parts: 2, alarms: [makeAlarm(id)] } });
+  const part = (n: number, id: string): Frame => ({ snapshot: snapshotOf("e", 9, [makeAlarm(id)], n, 2) });
   f.take(part(1, "x"));
   assert.deepEqual(f.alarms.all().map((a) => a.id), ["a"]);
   f.take(part(2, "y"));
@@ -191,8 +191,8 @@ test("a snapshot in parts replaces the list only when it is complete", () => {
 
 test("parts of two snapshots are never mixed", () => {
   const f = follower();
-  f.take({ snapshot: { epoch: "e", seq: 8, part: 1, parts: 2, alarms: [makeAlarm("x")] } });
-  f.take({ snapshot: { epoch: "e", seq: 9, part: 2, parts: 2, alarms: [makeAlarm("y")] } });
+  f.take({ snapshot: snapshotOf("e", 8, [makeAlarm("x")], 1, 2) });
+  f.take({ snapshot: snapshotOf("e", 9, [makeAlarm("y")], 2, 2) });
   assert.deepEqual(f.alarms.all().map((a) => a.id), ["a"]);
 });
 

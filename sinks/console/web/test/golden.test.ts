@@ -6,6 +6,7 @@ import { Follower } from "../src/follower.ts";
 import { known } from "../src/i18n/index.ts";
 import type { AlarmEvent, Frame } from "../src/protocol.ts";
 import { Watch } from "../src/sight.ts";
+import { unfold } from "../src/unfold.ts";
 
 /** The shapes that the Go tests write. */
 const golden = (name: string) => JSON.parse(readFileSync(`${process.env["TESTDATA"]}/${name}.json`, "utf8"));
@@ -18,6 +19,10 @@ test("the gateway's own frames are followed to the end", () => {
   const acked = golden("e_acked").e as AlarmEvent;
   assert.deepEqual(follower.alarms.get(acked.alarm!.id), acked.alarm);
   assert.equal(follower.isCurrent(), true);
+});
+
+test("the rows of a snapshot are the alarms of the list", () => {
+  assert.deepEqual(unfold((golden("snapshot") as Frame).snapshot!), golden("alarms").alarms);
 });
 
 test("a resume is followed as well", () => {

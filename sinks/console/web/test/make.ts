@@ -1,6 +1,6 @@
 // Alarms for tests, and chance that can be repeated.
 
-import type { Alarm, Level, State } from "../src/protocol.ts";
+import type { Alarm, Level, Row, Snapshot, State } from "../src/protocol.ts";
 
 export function makeAlarm(id: string, over: Partial<Alarm> = {}): Alarm {
   const level: Level = over.level ?? "yellow";
@@ -42,6 +42,25 @@ export function makeAlarm(id: string, over: Partial<Alarm> = {}): Alarm {
     ...over,
   };
 }
+
+/** A snapshot of alarms as the gateway writes one. */
+export function snapshotOf(epoch: string, seq: number, alarms: readonly Alarm[], part = 1, parts = 1): Snapshot {
+  const shared: Partial<Alarm>[] = [];
+  const rows = alarms.map((a): Row => {
+    const { id, seq, device, value, raised_time, sample_time, received_time, ...rest } = a;
+    const { acked_by, acked_time, cleared_time, ...common } = rest;
+    const text = JSON.stringify(common);
+    let n = shared.findIndex((s) => JSON.stringify(s) === text);
+    if (n < 0) n = shared.push(common) - 1;
+    const raised = ms(raised_time);
+    const sample = ms(sample_time);
+    return [id, seq, [n], device, value, raised, after(sample, raised), after(ms(received_time), sample), { acked_by, acked_time, cleared_time }];
+  });
+  return { epoch, seq, part, parts, shared, alarms: rows };
+}
+
+const ms = (moment: string | null) => (moment === null ? null : Date.parse(moment));
+const after = (at: number | null, since: number | null) => (at === null ? null : at - (since ?? 0));
 
 /** mulberry32: small, seeded, good enough to shuffle histories. */
 export class Chance {

@@ -4,7 +4,7 @@ import { Alarms } from "../src/alarms.ts";
 import { Follower } from "../src/follower.ts";
 import type { Frame } from "../src/protocol.ts";
 import { Stream } from "../src/stream.ts";
-import { makeAlarm } from "./make.ts";
+import { makeAlarm, snapshotOf } from "./make.ts";
 
 /** Stands for the browser's socket; the test is the other end. */
 class FakeSocket {
@@ -44,7 +44,7 @@ class FakeSocket {
 }
 
 const hello: Frame = { hello: { epoch: "e", seq: 5, time: "", build: "b", user: "u", role: "operator" } };
-const snapshot: Frame = { snapshot: { epoch: "e", seq: 5, part: 1, parts: 1, alarms: [makeAlarm("a", { seq: 5 })] } };
+const snapshot: Frame = { snapshot: snapshotOf("e", 5, [makeAlarm("a", { seq: 5 })]) };
 
 /** Runs body with a stream, the sockets it opens, and time that the test moves. */
 function withStream(body: (stream: Stream, sockets: FakeSocket[], seen: { signedOut: boolean }) => void): void {
