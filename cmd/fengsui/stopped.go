@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -77,6 +79,7 @@ type stopped struct {
 	o     appOptions
 	since time.Time
 	fault fault
+	used  bool // the folder held logs before
 	free  atomic.Int64
 }
 
@@ -102,8 +105,11 @@ func newStopped(o appOptions, err error) *stopped {
 	if probe := tryDisk(o.Config.Data, 0); probe != nil {
 		err = probe // what is wrong now
 	}
-	return &stopped{o: o, since: time.Now(), fault: faultOf(err)}
+	_, there := os.Stat(logsFolder(o.Config.Data))
+	return &stopped{o: o, since: time.Now(), fault: faultOf(err), used: !errors.Is(there, fs.ErrNotExist)}
 }
+
+func logsFolder(data string) string { return filepath.Join(data, "jetstream") }
 
 const (
 	probeEvery = time.Second
@@ -125,6 +131,7 @@ func (s *stopped) wait(ctx context.Context) error {
 	reserve := s.o.Config.Disk.floor(size) / 2
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
+	said := ""
 	for well := 0; well < probePatience; {
 		select {
 		case <-tick.C:
@@ -132,15 +139,25 @@ func (s *stopped) wait(ctx context.Context) error {
 			return ctx.Err()
 		}
 		well++
-		err := tryDisk(s.o.Config.Data, reserve)
-		if err != nil {
+		if err := s.well(reserve); err != nil {
 			well = 0
-			s.o.Logger.Debug("the disk still takes no writes", "error", err)
+			if err.Error() != said {
+				said = err.Error()
+				s.o.Logger.Warn("the gateway cannot go on yet", "error", err)
+			}
 		}
 		free, _ := diskSpace(s.o.Config.Data)
 		s.free.Store(free)
 	}
 	return nil
+}
+
+// well says why the gateway cannot go on yet.
+func (s *stopped) well(reserve int64) error {
+	if _, err := os.Stat(logsFolder(s.o.Config.Data)); s.used && err != nil {
+		return fmt.Errorf("the data folder is not what it was, is its disk mounted? %w", err) // or the gateway would begin with nothing
+	}
+	return tryDisk(s.o.Config.Data, reserve)
 }
 
 // serve answers on the console's address until ctx ends. Without the port it
@@ -151,6 +168,12 @@ func (s *stopped) serve(ctx context.Context) {
 		s.o.Logger.Error("cannot serve the page that says that the gateway stands still", "error", err)
 		<-ctx.Done()
 		return
+	}
+	certificate, err := loadCertificate(s.o.Config.TLS, s.o.Logger)
+	if err != nil {
+		s.o.Logger.Error("the page that says that the gateway stands still is served without TLS", "error", err)
+	} else if certificate != nil {
+		l = tls.NewListener(l, certificate.config())
 	}
 	server := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
 		ErrorLog: slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug)}

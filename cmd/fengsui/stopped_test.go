@@ -275,6 +275,42 @@ func (s *screen) closed() error {
 	}
 }
 
+// TestDiskThatFails answers every write with an I/O error, as a dying disk does.
+// What was acknowledged is there when another takes its place.
+func TestDiskThatFails(t *testing.T) {
+	needDisks(t)
+	g := newGateway(t, siteYAML(t, "s", "pw", oneGasDetector), "")
+	image := newImage(t)
+	dying := image.mount(g.data())
+	t.Cleanup(g.kill) // before the disk goes
+	g.start()
+	c := connect(t, g.mqtt, "d", "s", "pw")
+	publishNumbered(t, c, 0, 50)
+
+	dying.freeze()
+	dying.fail()
+	g.waitStopped("数据盘")
+	if _, body, err := g.fetch("/readyz"); err != nil || !strings.Contains(body, "dmesg") {
+		t.Errorf("/readyz says %v %s", err, body)
+	}
+	dying.cut(0)
+	// Without its disk the folder is empty and takes writes: that is not it.
+	g.eventually("the gateway does not begin with an empty folder", func() error {
+		if !strings.Contains(g.output.String(), "is its disk mounted?") {
+			return errors.New("not looked at yet")
+		}
+		return nil
+	})
+	healthy := image.mount(g.data())
+	t.Cleanup(func() { g.kill(); healthy.cut(0) })
+	g.waitReady()
+	publishNumbered(t, connect(t, g.mqtt, "again", "s", "pw"), 50, 100)
+	g.balanced()
+	if n := g.metric("fengsui_messages_accepted_total"); n != 100 {
+		t.Errorf("%v messages accepted, want 100", n)
+	}
+}
+
 // TestReadOnlyDisk starts on a disk that the system has made read-only, as it
 // does after an error.
 func TestReadOnlyDisk(t *testing.T) {
