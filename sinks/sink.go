@@ -27,10 +27,18 @@ type Sink interface {
 	Write(ctx context.Context, batch []journal.Record) error
 }
 
-// Rejecter is a sink that puts aside what can never be accepted.
-type Rejecter interface {
-	// Rejected is how many units the sink has put aside since start.
-	Rejected() uint64
+// Reporter is a sink that knows more of itself than its runner does.
+type Reporter interface {
+	Report() Report
+}
+
+// Report is what a sink knows of itself, counted since start.
+type Report struct {
+	Sent     uint64 // messages that were taken, by a sink that sends messages
+	Outdated uint64 // messages that were not sent, because something newer had overtaken them
+	Rejected uint64 // units put aside that can never be accepted
+	Failed   uint64 // failed attempts that the runner did not see
+	Trouble  string // what a person should know while the sink goes on; empty: nothing
 }
 
 // Log is what a runner needs of a log ([journal.Log] and [journal.KeyedLog]).

@@ -25,7 +25,10 @@ type Status struct {
 	Entries float64       // entries a second accepted, likewise
 	ETA     time.Duration // until the head is reached at this rate; negative: not at this rate
 
-	Rejected  uint64    // units the sink put aside since start, never to be accepted
+	Sent      uint64    // see [Report]
+	Outdated  uint64    // see [Report]
+	Rejected  uint64    // see [Report]
+	Trouble   string    // see [Report]
 	Lost      uint64    // entries missing or damaged in the log since start: they never reach the sink
 	Rewound   uint64    // entries the cursor was past the end of the log at start
 	Errors    uint64    // failed attempts since start
@@ -44,10 +47,15 @@ func (r *Runner) Status() Status {
 	if oldest, ok := r.oldest(); ok {
 		s.Lag = max(0, now.Sub(oldest))
 	}
-	if rejecter, ok := r.o.Sink.(Rejecter); ok {
-		s.Rejected = rejecter.Rejected()
+	if reporter, ok := r.o.Sink.(Reporter); ok {
+		s.add(reporter.Report())
 	}
 	return s
+}
+
+func (s *Status) add(r Report) {
+	s.Sent, s.Outdated, s.Rejected, s.Trouble = r.Sent, r.Outdated, r.Rejected, r.Trouble
+	s.Errors += r.Failed
 }
 
 // oldest is when the oldest record that was read and not accepted was appended.

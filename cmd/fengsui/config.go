@@ -27,9 +27,11 @@ type Config struct {
 	TLS     *TLSConfig    `yaml:"tls"`
 	Brokers []Broker      `yaml:"brokers"`
 	Influx  *InfluxConfig `yaml:"influx"`
-	Journal JournalConfig `yaml:"journal"`
-	Disk    DiskConfig    `yaml:"disk"`
-	Metrics MetricsConfig `yaml:"metrics"`
+	// Notify are the endpoints outside that are told of alarms.
+	Notify  []NotifyConfig `yaml:"notify"`
+	Journal JournalConfig  `yaml:"journal"`
+	Disk    DiskConfig     `yaml:"disk"`
+	Metrics MetricsConfig  `yaml:"metrics"`
 
 	History HistoryConfig `yaml:"history"`
 
@@ -59,6 +61,9 @@ type HTTPConfig struct {
 	// Origins that may open the stream and send commands beside the gateway's own
 	// address, for a reverse proxy under another name. Example: https://console.example
 	Origins []string `yaml:"origins"`
+	// URL is where people open the console, for the links in messages. Example:
+	// https://console.example
+	URL string `yaml:"url"`
 }
 
 // MQTTConfig is the embedded intake, to which devices connect directly.
@@ -166,10 +171,17 @@ func (c *Config) resolve(folder string) {
 	if c.TLS != nil {
 		paths = append(paths, &c.TLS.CertFile, &c.TLS.KeyFile)
 	}
-	for _, p := range paths {
+	resolve := func(p *string) {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(folder, *p)
 		}
+	}
+	for i := range c.Notify {
+		paths = append(paths, c.Notify[i].paths()...)
+		c.Notify[i].resolveHeaders(resolve)
+	}
+	for _, p := range paths {
+		resolve(p)
 	}
 }
 
@@ -212,6 +224,10 @@ func (c *Config) validate(doc *devices.Document) error {
 	names := map[string]bool{embeddedSource: true}
 	for i := range c.Brokers {
 		c.Brokers[i].validate(fmt.Sprintf("$.brokers[%d]", i), names, wrong)
+	}
+	endpoints := map[string]bool{}
+	for i := range c.Notify {
+		c.Notify[i].validate(fmt.Sprintf("$.notify[%d]", i), endpoints, wrong)
 	}
 	return errors.Join(errs...)
 }

@@ -29,6 +29,7 @@ const usage = `fengsui watches what devices report over MQTT and raises alarms.
   fengsui device add|list|watch|…   devices and their passwords
   fengsui user add|list|remove     people and their roles
   fengsui cert [NAME…]             a certificate for HTTPS and MQTT over TLS
+  fengsui notify test NAME         send a test message to an endpoint
   fengsui simulate -broker URL     publish as the demo's devices to any broker
   fengsui version
 
@@ -88,6 +89,8 @@ func dispatch(ctx context.Context, t terminal, args []string) error {
 		return runUser(ctx, t, rest)
 	case "cert":
 		return runCert(t, rest)
+	case "notify":
+		return runNotify(ctx, t, rest)
 	case "simulate":
 		return runSimulate(ctx, t, rest)
 	case "version":

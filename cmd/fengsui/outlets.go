@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"fengsui/ingest/journal"
 	"fengsui/sinks"
 	"fengsui/sinks/influx"
+	"fengsui/sinks/notify"
 )
 
 // writeInterval is the least time between two requests to InfluxDB at the head
@@ -17,43 +19,66 @@ const writeInterval = 100 * time.Millisecond
 
 // outlets are the sinks that are configured: each a cursor over a log.
 type outlets struct {
-	readings []*sinks.Runner // over the readings log
-	alarms   []*sinks.Runner // over the alarm log
-	server   *influx.Server
-	logger   *slog.Logger
+	readings  []*sinks.Runner // over the readings log
+	alarms    []*sinks.Runner // over the alarm log
+	server    *influx.Server
+	standing  *notify.Standing
+	endpoints []endpoint
+	logger    *slog.Logger
 }
 
 func newOutlets(ctx context.Context, cfg Config, store *journal.Store, readings *journal.Log, alarms *journal.KeyedLog, logger *slog.Logger) (*outlets, error) {
-	o := &outlets{logger: logger.With("part", "influx")}
-	if cfg.Influx == nil {
-		return o, nil
-	}
-	server, err := influx.New(influx.Options{
-		URL: cfg.Influx.URL, Org: cfg.Influx.Org, Bucket: cfg.Influx.Bucket,
-		TokenFile: cfg.Influx.TokenFile, Token: cfg.Influx.token,
-		OnRejected: (&rejectionLog{logger: logger}).add,
-		Logger:     o.logger,
-	})
-	if err != nil {
-		return nil, err
-	}
-	o.server = server
-	run := func(sink sinks.Sink, log sinks.Log, cursor string) (*sinks.Runner, error) {
+	o := &outlets{logger: logger.With("part", "sink")}
+	run := func(sink sinks.Sink, log sinks.Log, cursor string, interval time.Duration) (*sinks.Runner, error) {
 		c, err := store.Cursor(ctx, cursor)
 		if err != nil {
 			return nil, err
 		}
-		return sinks.NewRunner(sinks.RunnerOptions{Sink: sink, Log: log, Cursor: c, Interval: writeInterval, Logger: logger.With("part", "sink")}), nil
+		return sinks.NewRunner(sinks.RunnerOptions{Sink: sink, Log: log, Cursor: c, Interval: interval, Logger: o.logger}), nil
 	}
-	r, err := run(server.Readings(), readings, "readings/influx")
+	if cfg.Influx != nil {
+		server, err := influx.New(influx.Options{
+			URL: cfg.Influx.URL, Org: cfg.Influx.Org, Bucket: cfg.Influx.Bucket,
+			TokenFile: cfg.Influx.TokenFile, Token: cfg.Influx.token,
+			OnRejected: newRejected(cfg.Data, "influx", logger).add,
+			Logger:     logger.With("part", "influx"),
+		})
+		if err != nil {
+			return nil, err
+		}
+		o.server = server
+		r, err := run(server.Readings(), readings, "readings/influx", writeInterval)
+		if err != nil {
+			return nil, err
+		}
+		a, err := run(server.Alarms(), alarms, "alarms/influx", writeInterval)
+		if err != nil {
+			return nil, err
+		}
+		o.readings, o.alarms = append(o.readings, r), append(o.alarms, a)
+	}
+	if len(cfg.Notify) == 0 {
+		return o, nil
+	}
+	bucket, err := store.Bucket(ctx, "notify")
 	if err != nil {
 		return nil, err
 	}
-	a, err := run(server.Alarms(), alarms, "alarms/influx")
-	if err != nil {
-		return nil, err
+	o.standing = notify.NewStanding(alarms, o.logger)
+	for i := range cfg.Notify {
+		e, err := cfg.Notify[i].build(notifyContext{
+			standing: o.standing, bucket: bucket, console: cfg.HTTP.URL, logger: o.logger,
+			onRefused: func(name string) func(body, reason string) { return newRejected(cfg.Data, name, logger).add },
+		})
+		if err != nil {
+			return nil, fmt.Errorf("notify endpoint %s: %w", cfg.Notify[i].Name, err)
+		}
+		r, err := run(e, alarms, "alarms/"+e.Name(), 0)
+		if err != nil {
+			return nil, err
+		}
+		o.endpoints, o.alarms = append(o.endpoints, e), append(o.alarms, r)
 	}
-	o.readings, o.alarms = append(o.readings, r), append(o.alarms, a)
 	return o, nil
 }
 
@@ -64,6 +89,14 @@ func (o *outlets) parts() []part {
 	}
 	if o.server != nil {
 		parts = append(parts, part{"InfluxDB check", o.check})
+	}
+	if o.standing != nil {
+		parts = append(parts, part{"standing alarms", o.standing.Run})
+	}
+	for _, e := range o.endpoints {
+		if manager, ok := e.(*notify.Alertmanager); ok {
+			parts = append(parts, part{"repeat to " + manager.Name(), manager.Run})
+		}
 	}
 	return parts
 }
@@ -80,6 +113,9 @@ func (o *outlets) check(ctx context.Context) error {
 func (o *outlets) close() {
 	if o.server != nil {
 		o.server.Close()
+	}
+	for _, e := range o.endpoints {
+		e.Close()
 	}
 }
 
@@ -99,23 +135,4 @@ func (o *outlets) needed(head uint64) uint64 {
 		oldest = min(oldest, r.Status().Saved+1)
 	}
 	return oldest
-}
-
-// rejectionLog says what InfluxDB will never take: after a long outage that may
-// be millions of points for one reason, so it says so once in a while.
-type rejectionLog struct {
-	logger *slog.Logger
-	count  int
-	said   time.Time
-}
-
-const rejectionsEvery = 10 * time.Second
-
-func (l *rejectionLog) add(line, reason string) {
-	l.count++
-	if time.Since(l.said) < rejectionsEvery {
-		return
-	}
-	l.logger.Warn("InfluxDB will never take these points", "points", l.count, "last_reason", reason, "last_line", line)
-	l.count, l.said = 0, time.Now()
 }

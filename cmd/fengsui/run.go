@@ -53,6 +53,9 @@ func runCheck(t terminal, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := verifyNotify(cfg); err != nil {
+		return err
+	}
 	registry, set, err := readAll(cfg)
 	if err != nil {
 		return err

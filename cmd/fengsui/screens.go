@@ -114,6 +114,9 @@ func sinkHealth(s sinks.Status) console.SinkHealth {
 	if what == "" {
 		what = s.Error
 	}
+	if what == "" {
+		what = s.Trouble
+	}
 	h := console.SinkHealth{Name: s.Sink, LagEntries: s.LagEntries, LagSeconds: s.Lag.Seconds(), Rate: s.Entries, Error: what}
 	if s.LagEntries > 0 && s.ETA >= 0 {
 		left := s.ETA.Seconds()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fengsui/ingest"
+	"fengsui/sinks"
 	"fengsui/rules"
 )
 
@@ -90,6 +91,10 @@ func (w *watchman) write(ctx context.Context, name string, t trouble) error {
 	}, nil)
 }
 
+// longLag is how long a sink that fails may stay behind before somebody should
+// look.
+const longLag = 3 * time.Minute
+
 // troubles are what can be wrong with the gateway itself; those that are well
 // have no reason.
 func (m *measured) troubles() map[string]trouble {
@@ -107,10 +112,23 @@ func (m *measured) troubles() map[string]trouble {
 	}
 	for _, s := range m.outlets.status() {
 		name := "sink " + s.Sink
-		fault(name, s.Stopped)
+		fault(name, sinkTrouble(s))
 		if s.Lost > 0 {
 			fault(name, fmt.Sprintf("%d entries of its log are missing or damaged and never reach it", s.Lost))
 		}
 	}
 	return t
+}
+
+// sinkTrouble is what somebody should know of a sink.
+func sinkTrouble(s sinks.Status) string {
+	switch {
+	case s.Stopped != "":
+		return s.Stopped
+	case s.Trouble != "":
+		return s.Trouble
+	case s.Error != "" && s.Lag > longLag:
+		return "nothing was accepted for minutes; what it should get waits in the log: " + s.Error
+	}
+	return ""
 }

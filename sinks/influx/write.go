@@ -48,8 +48,8 @@ func newWriter(s *Server, precision time.Duration) *writer {
 	return &writer{server: s, api: s.api(precision), limit: s.o.MaxLines}
 }
 
-// Rejected is how many lines were put aside since start.
-func (w *writer) Rejected() uint64 { return w.rejected.Load() }
+// Report implements [sinks.Reporter].
+func (w *writer) Report() sinks.Report { return sinks.Report{Rejected: w.rejected.Load()} }
 
 // write encodes a batch by encode, which appends to w.buf and w.ends, and
 // delivers its lines in order.

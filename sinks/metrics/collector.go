@@ -28,16 +28,16 @@ type collector struct {
 
 	build *prometheus.Desc
 
-	received, kept, refusedTotal, inFlight, sourceUp *prometheus.Desc
-	accepted, duplicate, quarantined, backlog        *prometheus.Desc
-	residue                                          *prometheus.Desc
-	readings, armed, notArmed                        *prometheus.Desc
-	alarms, events                                   *prometheus.Desc
-	sinkLag, sinkLagSeconds, sinkWritten, sinkErrors *prometheus.Desc
-	sinkLost, sinkRejected, sinkStopped              *prometheus.Desc
-	sinkLagUnits, sinkCatchUp                        *prometheus.Desc
-	logBytes, logsUsed, consoles, canary, clock      *prometheus.Desc
-	diskFree, diskSize, diskFloor, paused            *prometheus.Desc
+	received, kept, refusedTotal, inFlight, sourceUp  *prometheus.Desc
+	accepted, duplicate, quarantined, backlog         *prometheus.Desc
+	residue                                           *prometheus.Desc
+	readings, armed, notArmed                         *prometheus.Desc
+	alarms, events                                    *prometheus.Desc
+	sinkLag, sinkLagSeconds, sinkWritten, sinkErrors  *prometheus.Desc
+	sinkLost, sinkRejected, sinkStopped               *prometheus.Desc
+	sinkLagUnits, sinkCatchUp, sinkSent, sinkOutdated *prometheus.Desc
+	logBytes, logsUsed, consoles, canary, clock       *prometheus.Desc
+	diskFree, diskSize, diskFloor, paused             *prometheus.Desc
 }
 
 func newCollector(o Options) *collector {
@@ -75,6 +75,8 @@ func newCollector(o Options) *collector {
 		sinkLagUnits:   desc("sink_lag_units", "Readings or events in those entries.", "sink"),
 		sinkCatchUp:    desc("sink_catch_up_seconds", "Time until a sink has caught up, at the pace of the last half minute: 0 when it has, +Inf while it does not come nearer.", "sink"),
 		sinkWritten:    desc("sink_written_total", "Readings or events that a sink accepted.", "sink"),
+		sinkSent:       desc("sink_sent_total", "Messages that an endpoint of notifications took.", "sink"),
+		sinkOutdated:   desc("sink_outdated_total", "Messages that were not sent because the endpoint had been away and something newer had overtaken them.", "sink"),
 		sinkErrors:     desc("sink_errors_total", "Failed attempts to write to a sink; they are repeated until accepted.", "sink"),
 		sinkLost:       desc("sink_lost_entries_total", "Log entries that were gone or damaged before a sink had them.", "sink"),
 		sinkRejected:   desc("sink_rejected_total", "Single points or messages that a sink refused for good and that were put aside.", "sink"),
@@ -197,6 +199,8 @@ func (c *collector) collectSinks(e emitter) {
 		e.gauge(c.sinkLagUnits, float64(s.LagUnits), s.Sink)
 		e.gauge(c.sinkCatchUp, catchUp(s), s.Sink)
 		e.counter(c.sinkWritten, float64(s.Written), s.Sink)
+		e.counter(c.sinkSent, float64(s.Sent), s.Sink)
+		e.counter(c.sinkOutdated, float64(s.Outdated), s.Sink)
 		e.counter(c.sinkErrors, float64(s.Errors), s.Sink)
 		e.counter(c.sinkLost, float64(s.Lost), s.Sink)
 		e.counter(c.sinkRejected, float64(s.Rejected), s.Sink)

@@ -52,7 +52,7 @@ func example() Options {
 			return []AlarmCount{{rules.Red, alarms.ActiveUnacked, 2}, {rules.Red, alarms.ActiveUnacked, 1}, {rules.Fault, alarms.ClearedUnacked, 5}}
 		},
 		Sinks: func() []sinks.Status {
-			return []sinks.Status{{Sink: "influx", LagEntries: 12, LagUnits: 120, Lag: 1500 * time.Millisecond, ETA: 90 * time.Second, Written: 900, Errors: 13, Lost: 14, Rejected: 15, Stopped: "wrong token"}}
+			return []sinks.Status{{Sink: "influx", LagEntries: 12, LagUnits: 120, Lag: 1500 * time.Millisecond, ETA: 90 * time.Second, Written: 900, Sent: 16, Outdated: 17, Errors: 13, Lost: 14, Rejected: 15, Stopped: "wrong token"}}
 		},
 		Logs: func() []LogSize { return []LogSize{{"input", 1 << 20}, {"alarms", 1 << 10}} },
 		Disk: func() Disk {
@@ -173,6 +173,8 @@ func TestValues(t *testing.T) {
 		{"fengsui_sink_lag_units", `sink="influx"`, 120},
 		{"fengsui_sink_catch_up_seconds", `sink="influx"`, 90},
 		{"fengsui_sink_written_total", `sink="influx"`, 900},
+		{"fengsui_sink_sent_total", `sink="influx"`, 16},
+		{"fengsui_sink_outdated_total", `sink="influx"`, 17},
 		{"fengsui_sink_errors_total", `sink="influx"`, 13},
 		{"fengsui_sink_lost_entries_total", `sink="influx"`, 14},
 		{"fengsui_sink_rejected_total", `sink="influx"`, 15},

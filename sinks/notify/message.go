@@ -1,0 +1,197 @@
+package notify
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"fengsui/devices"
+	"fengsui/rules"
+	"fengsui/rules/alarms"
+)
+
+// Message is what somebody is told, and what a template can name.
+type Message struct {
+	ID    string      `json:"id"`    // of the event: the same message sent again has the same
+	Step  Step        `json:"step"`  // raised, level_up, level_down, acknowledged, resolved, test
+	Late  bool        `json:"late"`  // the endpoint was away; how it stands now, not step by step
+	Drill bool        `json:"drill"` // 演练
+	Time  alarms.Time `json:"time"`  // when it happened
+
+	Level      string       `json:"level"` // blue, yellow, orange, red, fault; of an alarm that is over, its worst
+	LevelName  devices.Text `json:"level_name"`
+	Title      devices.Text `json:"title"`
+	Where      devices.Text `json:"where"`           // site and device, by name
+	Value      string       `json:"value,omitempty"` // with its unit
+	Limit      string       `json:"limit,omitempty"` // with its unit
+	Since      string       `json:"since"`           // in local time, for people
+	Advice     devices.Text `json:"advice"`
+	ContactsZH string       `json:"contacts_zh"` // one line: role, name, phone
+	ContactsEN string       `json:"contacts_en"`
+	Link       string       `json:"link,omitempty"` // to the console
+
+	By   string `json:"by,omitempty"` // who acknowledged or closed it
+	Note string `json:"note,omitempty"`
+
+	Text  devices.Text `json:"text"` // all of it in a sentence or two
+	Alarm alarms.Alarm `json:"alarm"`
+}
+
+// wording makes messages.
+type wording struct {
+	zone    *time.Location
+	console string // address of the console, "" for none
+}
+
+func (w *wording) message(e *alarms.Event, step Step, late bool) Message {
+	a := &e.Alarm
+	m := Message{
+		ID: e.ID, Step: step, Late: late, Drill: has(a, "drill"), Time: e.Time,
+		Title: a.Title, Advice: a.Advice, Since: w.local(a.RaisedTime), Alarm: *a, By: e.By, Note: e.Note,
+		Value: amount(a.Value, a.Unit), Limit: amount(a.Limit, a.Unit),
+		Where: devices.Text{ZH: where(a.SiteName.ZH, a.Site, a.DeviceName.ZH, a.Device), EN: where(a.SiteName.EN, a.Site, a.DeviceName.EN, a.Device)},
+	}
+	level := a.Level
+	if over(a) {
+		level = a.WorstLevel
+	}
+	m.Level, m.LevelName = level.String(), levelNames[level]
+	m.ContactsZH, m.ContactsEN = contacts(a.Contacts, rolesZH, "；"), contacts(a.Contacts, rolesEN, "; ")
+	if w.console != "" {
+		m.Link = strings.TrimSuffix(w.console, "/") + "/?alarm=" + a.ID
+	}
+	m.Text = devices.Text{ZH: w.zh(&m), EN: w.en(&m)}
+	return m
+}
+
+func (w *wording) local(t alarms.Time) string {
+	return time.UnixMilli(int64(t)).In(w.zone).Format("2006-01-02 15:04:05")
+}
+
+var levelNames = map[rules.Level]devices.Text{
+	rules.Normal: {ZH: "正常", EN: "normal"},
+	rules.Blue:   {ZH: "蓝色", EN: "blue"},
+	rules.Yellow: {ZH: "黄色", EN: "yellow"},
+	rules.Orange: {ZH: "橙色", EN: "orange"},
+	rules.Red:    {ZH: "红色", EN: "red"},
+	rules.Fault:  {ZH: "故障", EN: "fault"},
+}
+
+var stepNames = map[Step]devices.Text{
+	Raised:       {ZH: "监测报警", EN: "alarm"},
+	LevelUp:      {ZH: "报警升级", EN: "alarm got worse"},
+	LevelDown:    {ZH: "报警降级", EN: "alarm eased"},
+	Acknowledged: {ZH: "报警已确认", EN: "alarm acknowledged"},
+	Resolved:     {ZH: "报警解除", EN: "alarm over"},
+	Test:         {ZH: "测试消息，无需处置", EN: "test message, nothing to do"},
+}
+
+var (
+	rolesZH = map[string]string{"enterprise": "企业", "township": "乡镇", "responsible": "包保责任人"}
+	rolesEN = map[string]string{"enterprise": "enterprise", "township": "township", "responsible": "responsible"}
+)
+
+func (w *wording) zh(m *Message) string {
+	var b strings.Builder
+	if m.Drill {
+		b.WriteString("【演练】")
+	}
+	fmt.Fprintf(&b, "【%s·%s】", stepNames[m.Step].ZH, m.LevelName.ZH)
+	if m.Late {
+		b.WriteString("（延迟送达，为当前情况）")
+	}
+	fmt.Fprintf(&b, "%s：%s", m.Where.ZH, m.Title.ZH)
+	if m.Value != "" {
+		fmt.Fprintf(&b, "，当前 %s", m.Value)
+	}
+	if m.Limit != "" {
+		fmt.Fprintf(&b, "，限值 %s", m.Limit)
+	}
+	fmt.Fprintf(&b, "，%s 起", m.Since)
+	if m.Step == Resolved {
+		fmt.Fprintf(&b, "，%s 解除", w.local(m.Time))
+	}
+	b.WriteString("。")
+	add := func(label, text string) {
+		if text != "" {
+			b.WriteString(label + strings.TrimSuffix(text, "。") + "。")
+		}
+	}
+	add("操作人：", m.By)
+	add("说明：", m.Note)
+	if m.Step != Resolved {
+		add("处置：", m.Advice.ZH)
+		add("联系人：", m.ContactsZH)
+	}
+	return b.String() + m.Link
+}
+
+func (w *wording) en(m *Message) string {
+	var b strings.Builder
+	if m.Drill {
+		b.WriteString("[DRILL] ")
+	}
+	fmt.Fprintf(&b, "[%s, %s] ", stepNames[m.Step].EN, m.LevelName.EN)
+	if m.Late {
+		b.WriteString("(delivered late, as it stands now) ")
+	}
+	fmt.Fprintf(&b, "%s: %s", m.Where.EN, m.Title.EN)
+	if m.Value != "" {
+		fmt.Fprintf(&b, ", now %s", m.Value)
+	}
+	if m.Limit != "" {
+		fmt.Fprintf(&b, ", limit %s", m.Limit)
+	}
+	fmt.Fprintf(&b, ", since %s", m.Since)
+	if m.Step == Resolved {
+		fmt.Fprintf(&b, ", over at %s", w.local(m.Time))
+	}
+	b.WriteString(".")
+	add := func(label, text string) {
+		if text != "" {
+			b.WriteString(" " + label + strings.TrimSuffix(text, ".") + ".")
+		}
+	}
+	add("By: ", m.By)
+	add("Note: ", m.Note)
+	if m.Step != Resolved {
+		add("Advice: ", m.Advice.EN)
+		add("Contacts: ", m.ContactsEN)
+	}
+	if m.Link != "" {
+		b.WriteString(" " + m.Link)
+	}
+	return b.String()
+}
+
+// where names a place as people do; an id stands in for a missing name.
+func where(site, siteID, device, deviceID string) string {
+	if site == "" {
+		site = siteID
+	}
+	if device == "" {
+		device = deviceID
+	}
+	return strings.TrimSpace(site + " " + device)
+}
+
+// amount is a number with its unit, to six digits, "" for none.
+func amount(v *float64, unit string) string {
+	if v == nil {
+		return ""
+	}
+	return strings.TrimSpace(strconv.FormatFloat(*v, 'g', 6, 64) + " " + unit)
+}
+
+func contacts(list []devices.Contact, roles map[string]string, between string) string {
+	var parts []string
+	for _, c := range list {
+		role := c.Role
+		if word := roles[role]; word != "" {
+			role = word
+		}
+		parts = append(parts, strings.Join(strings.Fields(role+" "+c.Name+" "+c.Phone), " "))
+	}
+	return strings.Join(parts, between)
+}
