@@ -21,7 +21,9 @@ type Decoded struct {
 	usable   bool      // something of it can be kept
 	delivery uint64    // fingerprint of the delivery; 0 at QoS 0
 
+	levels     []string // what a route captured of the topic
 	samples    []sample
+	counted    []counted // values that counters show
 	values     []Value
 	rejections []Rejection
 	more       int // rejections not listed
@@ -49,20 +51,39 @@ func (i *Intake) Decode(in Incoming, out *Decoded) { i.decode(i.registry.Load(),
 
 func (i *Intake) decode(r *Registry, in Incoming, d *Decoded) {
 	clear(d.rejections)
-	*d = Decoded{in: in, registry: r, speakers: d.speakers[:0], samples: d.samples[:0], values: d.values[:0], rejections: d.rejections[:0]}
+	*d = Decoded{in: in, registry: r, speakers: d.speakers[:0], levels: d.levels[:0], counted: d.counted[:0], samples: d.samples[:0], values: d.values[:0], rejections: d.rejections[:0]}
 	key, leaf, ok := splitTopic(in.Topic)
+	if ok {
+		if device, known := r.DeviceByKey(key); known {
+			d.house(i, device, leaf)
+			return
+		}
+	}
+	if i.routes != nil && !isHouse(in.Topic) {
+		var route *Route
+		if route, d.levels = i.routes.find(in.Source, in.Topic, d.levels); route != nil {
+			d.deliver()
+			d.route(i, route)
+			return
+		}
+	}
 	if !ok {
 		d.reject(CodeBadTopic, "", "the topic is not v1/{site}/{device}/telemetry or …/status", "a foreign format needs a route in the gateway's configuration")
 		return
 	}
-	device, ok := r.DeviceByKey(key)
-	if !ok {
-		d.unknownDevice(r, key)
-		return
+	d.unknownDevice(r, key)
+}
+
+// deliver remembers the delivery of a message that may be accepted.
+func (d *Decoded) deliver() {
+	if d.in.PacketID != 0 {
+		d.delivery = deliveryPrint(&d.in)
 	}
-	if in.PacketID != 0 {
-		d.delivery = deliveryPrint(&in)
-	}
+}
+
+// house reads a message in the gateway's own format.
+func (d *Decoded) house(i *Intake, device *Device, leaf string) {
+	d.deliver()
 	switch leaf {
 	case "telemetry":
 		house := i.houses.Get().(*codec.House)
@@ -202,7 +223,11 @@ func (d *Decoded) value(x *sample, v *codec.Value) bool {
 		return false
 	}
 	value := Value{Field: f, Number: v.Number}
-	value.Quality, value.Over = f.assess(v.Number)
+	if v.Item == nil {
+		value.Quality, value.Over = f.assess(v.Number)
+	} else if !d.mapped(&value, v) {
+		return false
+	}
 	for i := x.from; i < len(d.values); i++ {
 		if held := &d.values[i]; held.Field == f {
 			d.twice(held, value)
@@ -210,6 +235,30 @@ func (d *Decoded) value(x *sample, v *codec.Value) bool {
 		}
 	}
 	d.values = append(d.values, value)
+	return true
+}
+
+// mapped gives a value what its route says of it.
+func (d *Decoded) mapped(value *Value, v *codec.Value) bool {
+	for _, name := range v.Item.Ratio {
+		ratio, ok := d.device.Param(name)
+		if !ok {
+			d.reject(CodeNoParam, value.Field.Name, fmt.Sprintf("the route multiplies %s by the parameter %s, which %s does not have", value.Field.Name, name, d.device.Key()), "give the device or its site params: {"+name+": …}")
+			return false
+		}
+		value.Number *= ratio
+	}
+	if v.Item.Counter != nil && v.Doubt != codec.Useless {
+		d.counted = append(d.counted, counted{len(d.values), v.Item.Counter})
+	} else {
+		value.Quality, value.Over = value.Field.assess(value.Number)
+	}
+	switch v.Doubt {
+	case codec.Useless:
+		value.Quality, value.Over = Bad, false
+	case codec.Doubtful:
+		value.Quality = max(value.Quality, Suspect)
+	}
 	return true
 }
 

@@ -104,6 +104,7 @@ func (o *Outcome) Reset() {
 // IntakeOptions sets an intake up.
 type IntakeOptions struct {
 	Registry     *Registry
+	Routes       *Routes       // foreign formats; nil: none
 	HistoryAfter time.Duration // history older than this is back-fill; default 30 min
 }
 
@@ -115,6 +116,8 @@ type Intake struct {
 	registry     atomic.Pointer[Registry]
 	historyAfter int64
 	houses       sync.Pool
+	mappers      sync.Pool
+	routes       *Routes
 
 	devices []deviceMemory // by Device.index
 	clients clients
@@ -125,8 +128,9 @@ func NewIntake(o IntakeOptions) *Intake {
 	if o.HistoryAfter == 0 {
 		o.HistoryAfter = 30 * time.Minute
 	}
-	i := &Intake{historyAfter: o.HistoryAfter.Milliseconds(), clients: clients{}}
+	i := &Intake{routes: o.Routes, historyAfter: o.HistoryAfter.Milliseconds(), clients: clients{}}
 	i.houses.New = func() any { return new(codec.House) }
+	i.mappers.New = func() any { return new(codec.Mapper) }
 	i.devices = make([]deviceMemory, o.Registry.Len())
 	i.registry.Store(o.Registry)
 	return i
@@ -222,6 +226,7 @@ func (i *Intake) sample(d *Decoded, x *sample, out *Outcome) bool {
 		}
 		m.seen.add(print, seenMost)
 	}
+	d.count(m, x, at)
 	if x.from == x.to {
 		return true // alive, without values
 	}

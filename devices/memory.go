@@ -24,6 +24,8 @@ func (r *ring) add(print uint64, most int) {
 type deviceMemory struct {
 	clock deviceClock
 	seen  ring // of samples, by their own time and content
+
+	counters []counterMemory
 }
 
 // seenMost samples of a device are remembered: enough for a bridge that repeats

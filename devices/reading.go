@@ -100,5 +100,8 @@ const (
 	CodeBadStatus      = "bad_status"      // a status other than online or offline
 	CodeUnknownField   = "unknown_field"   // the device's kind has no such field
 	CodeDuplicateField = "duplicate_field" // twice in one object, with different values
+	CodeForeignDevice  = "foreign_device"  // the message speaks of a device its credential does not cover
+	CodeNoParam        = "no_param"        // a value must be multiplied by a parameter the device does not have
+	CodeBadClock       = "bad_clock"       // the device's clock is wrong; its readings get their time of arrival
 	CodeMore           = "more"            // further fields of the message were refused; only the first are listed
 )

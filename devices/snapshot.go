@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-const snapshotVersion = 1
+const snapshotVersion = 2
 
 // Snapshot is what the intake remembers: each device's clock and last samples,
 // each client's last deliveries. Its size is bounded by the number of devices
@@ -75,12 +75,13 @@ func (m *deviceMemory) append(b []byte) []byte {
 	} else {
 		b = append(b, 0)
 	}
-	return m.seen.append(b)
+	return m.appendCounters(m.seen.append(b))
 }
 
 func readDevice(r *reader) (m deviceMemory) {
 	m.clock = deviceClock{newest: r.varint(), oldOwn: r.varint(), oldReceived: r.varint(), wrong: r.byte() == 1}
 	m.seen = readRing(r, seenMost)
+	m.counters = readCounters(r)
 	return m
 }
 

@@ -14,6 +14,8 @@ import "fmt"
 // Sample is what a payload says about one moment. It and all it refers to are
 // valid until the callback it was given to returns.
 type Sample struct {
+	Site    []byte // of a foreign format, which names its device itself; else empty
+	Device  []byte
 	Time    int64 // the device's own time, Unix ms; only where Timed
 	Timed   bool  // the device said when, in a form that could be read
 	Untimed bool  // the device said when, in a form that could not be read
@@ -22,7 +24,7 @@ type Sample struct {
 	Values  []Value
 
 	// Errors are about single fields, or, where they name no field, about the
-	// sample as a whole, which then has no values.
+	// sample as a whole, which then has no values, or what was cut off behind them.
 	Errors []*Error
 	// More counts fields that were refused like those in Errors but are not
 	// listed, so that one hostile payload cannot fill a log.
@@ -33,6 +35,8 @@ type Sample struct {
 type Value struct {
 	Name   []byte
 	Number float64 // always finite
+	Doubt  Doubt   // what the format itself says of it
+	Item   *Item   // of a mapping: what else it asks for; nil in the house format
 }
 
 // Codes of errors. Devices are told them, so they stay as they are.
@@ -49,6 +53,8 @@ const (
 	CodeNotANumber  = "not_a_number"  // a text where a number belongs
 	CodeNotFinite   = "not_finite"    // NaN, Infinity, or a number out of all bounds
 	CodeNested      = "nested"        // an object or array where a number belongs
+	CodeUnknownWord = "unknown_word"  // a text that the route's words do not hold
+	CodeSensorFault = "sensor_fault"  // the device itself reports a fault of a sensor
 )
 
 // Error says what was wrong with a payload or with one field of it.

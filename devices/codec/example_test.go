@@ -18,10 +18,10 @@ func ExampleHouse() {
 		return nil
 	})
 	fmt.Println(err)
-	fmt.Println(house.Decode([]byte(`{"values":{}}{"values":{}}`), nil))
+	fmt.Println(house.Decode([]byte(`{"values":{}} 12`), nil))
 	// Output:
 	// gas_lel_pct is 12.6
 	// byte 63: field "valve_state": found the text "shut" where a number belongs: send a number, or null where there is none
 	// <nil>
-	// byte 13: invalid character '{' after top-level value
+	// byte 14: invalid character '1' after top-level value
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,7 +31,8 @@ const (
 // and 0; null is no value; a number written as a text ("12.6") is taken as the
 // number, because so many converters send it. A key other than these three is
 // passed over. A payload may begin with a byte order mark and end in blanks or
-// zero bytes.
+// zero bytes; what else devices do to JSON is repaired where that cannot change
+// a number.
 //
 // A House is for one goroutine; the zero value is ready.
 type House struct {
@@ -44,6 +46,9 @@ type House struct {
 	element int    // of the array; -1 outside
 	values  int    // which member of the object is "values"
 	listed  int    // errors listed so far
+
+	glued bool   // the payload was several objects glued together
+	cut   *Error // the payload was cut off; to be told with the next sample
 }
 
 // Decode calls fn with every sample of a payload, in its order. It returns an
@@ -60,18 +65,55 @@ func (h *House) Decode(payload []byte, fn func(*Sample) error) error {
 	if at := tooDeep(h.text); at >= 0 {
 		return h.refuse(CodeTooDeep, at, fmt.Sprintf("nested deeper than %d levels", maxDepth), example)
 	}
-	root, err := h.parse()
-	if err != nil {
-		return err
-	}
 	if len(payload) > keepBytes {
 		// The parser never gives memory back; one huge back-fill must not stay.
 		defer func() { h.parser = fastjson.Parser{} }()
 	}
+	root, err := h.parse()
+	if err != nil {
+		return h.broken(syntaxError(h.text, err), fn)
+	}
+	return h.document(root, fn)
+}
+
+func (h *House) document(root *fastjson.Value, fn func(*Sample) error) error {
 	if root.Type() != fastjson.TypeArray {
 		return h.object(root, fn)
 	}
 	return h.array(root.GetArray(), fn)
+}
+
+// broken reads what can be repaired of a payload that is not JSON.
+func (h *House) broken(why *Error, fn func(*Sample) error) error {
+	why.Offset += h.shift
+	whole, ok := mend(h.text)
+	if !ok {
+		return why
+	}
+	h.glued = len(whole.documents) > 1
+	defer func() { h.glued = false }()
+	for _, h.text = range whole.documents {
+		root, err := h.parse()
+		if err != nil || whole.cut && !brings(root) {
+			return why
+		}
+		if whole.cut {
+			h.cut = why
+		}
+		if err := h.document(root, fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// brings reports whether there is a value in an object or array of them.
+func brings(root *fastjson.Value) bool {
+	if all, err := root.Array(); err == nil {
+		return slices.ContainsFunc(all, brings)
+	}
+	o := root.GetObject("values")
+	return o != nil && o.Len() > 0
 }
 
 const example = `send {"ts":1782541925000,"values":{"field":12.6}}`
@@ -114,7 +156,7 @@ func (h *House) parse() (*fastjson.Value, error) {
 			return root, nil
 		}
 	}
-	return nil, h.syntaxError(err)
+	return nil, err
 }
 
 func (h *House) array(elements []*fastjson.Value, fn func(*Sample) error) error {
@@ -136,7 +178,11 @@ func (h *House) array(elements []*fastjson.Value, fn func(*Sample) error) error 
 // object reads one sample and hands it to fn.
 func (h *House) object(v *fastjson.Value, fn func(*Sample) error) error {
 	s := &h.sample
-	*s = Sample{Array: h.element >= 0, Values: s.Values[:0], Errors: s.Errors[:0]}
+	*s = Sample{Array: h.element >= 0 || h.glued, Values: s.Values[:0], Errors: s.Errors[:0]}
+	if h.cut != nil {
+		h.record(h.cut)
+		h.cut = nil
+	}
 	o, err := v.Object()
 	if err != nil {
 		h.fail(CodeNotAnObject, "found "+describe(v)+" where an object belongs", example)

@@ -49,6 +49,32 @@ func (c *cursor) member(n int) {
 	}
 }
 
+// key moves from before an object to before the value of a member. A key that
+// is written with escapes is not found: then it stays.
+func (c *cursor) key(name string) {
+	c.blank()
+	start := c.at
+	c.step() // {
+	for c.at < len(c.text) {
+		c.blank()
+		begin := c.at
+		c.value() // the key
+		if c.at == begin {
+			break
+		}
+		found := string(c.text[begin:c.at]) == `"`+name+`"`
+		c.blank()
+		c.step() // :
+		if found {
+			return
+		}
+		c.value()
+		c.blank()
+		c.step() // ,
+	}
+	c.at = start
+}
+
 func (c *cursor) step() { c.at = min(c.at+1, len(c.text)) }
 
 // value moves over one value of any type.
@@ -98,9 +124,12 @@ func (c *cursor) string() {
 	c.at = len(c.text)
 }
 
-// tooDeep returns where a text is nested too deep for a recursive parser, or -1.
-func tooDeep(text []byte) int {
-	if bytes.Count(text, []byte("{"))+bytes.Count(text, []byte("[")) <= maxDepth {
+// tooDeep returns where a house payload is nested too deep, or -1.
+func tooDeep(text []byte) int { return deeper(text, maxDepth) }
+
+// deeper returns where a text is nested too deep for a recursive parser, or -1.
+func deeper(text []byte, most int) int {
+	if bytes.Count(text, []byte("{"))+bytes.Count(text, []byte("[")) <= most {
 		return -1 // the usual payload is not walked at all
 	}
 	depth := 0
@@ -110,7 +139,7 @@ func tooDeep(text []byte) int {
 			c.string()
 			continue
 		case '{', '[':
-			if depth++; depth > maxDepth {
+			if depth++; depth > most {
 				return c.at
 			}
 		case '}', ']':
@@ -146,26 +175,26 @@ func withoutInfinity(text []byte) (cut []byte, found bool) {
 
 // syntaxError says where and why the text is not JSON. The fast parser cannot
 // say it; the standard library's can.
-func (h *House) syntaxError(cause error) *Error {
+func syntaxError(text []byte, cause error) *Error {
 	var raw json.RawMessage
 	var syntax *json.SyntaxError
-	if !errors.As(json.Unmarshal(h.text, &raw), &syntax) {
-		return h.refuse(CodeBadJSON, 0, clip(cause.Error()), example)
+	if !errors.As(json.Unmarshal(text, &raw), &syntax) {
+		return &Error{Code: CodeBadJSON, Detail: clip(cause.Error()), Hint: example}
 	}
 	at, message := max(int(syntax.Offset)-1, 0), syntax.Error()
 	if strings.Contains(message, "unexpected end") {
-		at, message = len(h.text), "the payload is cut off"
+		at, message = len(text), "the payload is cut off"
 	}
-	return h.refuse(CodeBadJSON, at, message, h.syntaxHint(at, message))
+	return &Error{Code: CodeBadJSON, Offset: at, Detail: message, Hint: syntaxHint(text, at, message)}
 }
 
-func (h *House) syntaxHint(at int, message string) string {
-	found := h.text[min(at, len(h.text)-1)]
+func syntaxHint(text []byte, at int, message string) string {
+	found := text[min(at, len(text)-1)]
 	says := func(part string) bool { return strings.Contains(message, part) }
 	switch {
-	case bytes.HasPrefix(h.text, []byte("\xff\xfe")), bytes.HasPrefix(h.text, []byte("\xfe\xff")):
+	case bytes.HasPrefix(text, []byte("\xff\xfe")), bytes.HasPrefix(text, []byte("\xfe\xff")):
 		return "this is UTF-16, send UTF-8"
-	case !utf8.Valid(h.text):
+	case !utf8.Valid(text):
 		return "send UTF-8; the text has other bytes, perhaps GBK"
 	case says("cut off"):
 		return "send the whole object; check the buffer size of the device"
