@@ -11,7 +11,7 @@ import (
 	"io/fs"
 )
 
-//go:embed fengsui.yaml devices.yaml kinds rules demo
+//go:embed fengsui.yaml devices.yaml kinds routes rules demo
 var files embed.FS
 
 // Kinds are the built-in kinds of devices.
@@ -19,6 +19,9 @@ func Kinds() fs.FS { return sub("kinds") }
 
 // Rules are the default rules.
 func Rules() fs.FS { return sub("rules") }
+
+// Routes are examples of foreign formats, to copy and change.
+func Routes() fs.FS { return sub("routes") }
 
 // DemoDevices is the devices file of the simulated county of "fengsui demo".
 func DemoDevices() ([]byte, error) { return files.ReadFile("demo/devices.yaml") }

@@ -53,6 +53,7 @@ type routeForm struct {
 type nameForm struct {
 	From   string            `yaml:"from,omitempty"`
 	Path   string            `yaml:"path,omitempty"`
+	Strip  string            `yaml:"strip,omitempty"` // cut off the front
 	Table  map[string]string `yaml:"table,omitempty"`
 	Base64 bool              `yaml:"base64,omitempty"`
 }
@@ -86,22 +87,22 @@ type timeForm struct {
 }
 
 type valueForm struct {
-	Path       string              `yaml:"path"`
-	Names      map[string]itemForm `yaml:"names,omitempty"` // by the captured {field}; others are left out
-	Fault      bool                `yaml:"fault,omitempty"` // fault codes: all but those under nothing are told
-	itemFields `yaml:",inline"`
+	Path  string              `yaml:"path"`
+	Names map[string]itemForm `yaml:"names,omitempty"` // by the captured {field}; others are left out
+	Fault bool                `yaml:"fault,omitempty"` // fault codes: all but those under nothing are told
+	Item  itemFields          `yaml:",inline"`
 }
 
 // itemForm is what becomes of one value; a mere text is its field.
 type itemForm struct {
-	itemFields `yaml:",inline"`
+	Item itemFields `yaml:",inline"`
 }
 
 func (f *itemForm) UnmarshalYAML(unmarshal func(any) error) error {
-	if unmarshal(&f.Field) == nil {
+	if unmarshal(&f.Item.Field) == nil {
 		return nil
 	}
-	return unmarshal(&f.itemFields)
+	return unmarshal(&f.Item)
 }
 
 type itemFields struct {
@@ -275,7 +276,7 @@ func (c *routeCompiler) name(f *nameForm, at string) *codec.Text {
 	if f == nil {
 		return nil
 	}
-	t := &codec.Text{Parts: codec.ParseText(f.From), Table: f.Table, Base64: f.Base64}
+	t := &codec.Text{Parts: codec.ParseText(f.From), Strip: f.Strip, Table: f.Table, Base64: f.Base64}
 	switch {
 	case (f.Path == "") == (f.From == ""):
 		c.wrong(at, "want either a text such as YD-{sn} or a path")
@@ -365,21 +366,21 @@ func (c *routeCompiler) value(r *routeForm, f *valueForm, at string) codec.Rule 
 	captured := slices.Contains(rule.Path.Captures(), "field")
 	switch {
 	case f.Fault:
-		rule.Item = &codec.Item{Nothing: slices.Concat(f.Nothing, r.Nothing)}
+		rule.Item = &codec.Item{Nothing: slices.Concat(f.Item.Nothing, r.Nothing)}
 	case f.Names != nil:
-		if f.Field != "" || !captured {
+		if f.Item.Field != "" || !captured {
 			c.wrong(at+".names", "names belong to a path that captures {field}, instead of field")
 		}
 		rule.Names = map[string]*codec.Item{}
 		for _, name := range slices.Sorted(maps.Keys(f.Names)) {
 			item := f.Names[name]
-			rule.Names[name] = c.item(r, &item.itemFields, at+".names."+name, true)
+			rule.Names[name] = c.item(r, &item.Item, at+".names."+name, true)
 		}
 	default:
-		if f.Field == "" && !captured && len(f.Bits) == 0 && f.Split == "" {
+		if f.Item.Field == "" && !captured && len(f.Item.Bits) == 0 && f.Item.Split == "" {
 			c.wrong(at, "which field is this? want field: …, or {field} captured in the path")
 		}
-		rule.Item = c.item(r, &f.itemFields, at, false)
+		rule.Item = c.item(r, &f.Item, at, false)
 	}
 	return rule
 }
@@ -401,11 +402,11 @@ func (c *routeCompiler) item(r *routeForm, f *itemFields, at string, named bool)
 	c.bits(it, f.Bits, at+".bits")
 	for i := range f.Parts {
 		part := fmt.Sprintf("%s.parts[%d]", at, i)
-		if f.Parts[i].Field == "" {
+		if f.Parts[i].Item.Field == "" {
 			it.Parts = append(it.Parts, nil)
 			continue
 		}
-		it.Parts = append(it.Parts, c.item(r, &f.Parts[i].itemFields, part, true))
+		it.Parts = append(it.Parts, c.item(r, &f.Parts[i].Item, part, true))
 	}
 	if (f.Split == "") != (len(f.Parts) == 0) {
 		c.wrong(at, "split and parts belong together: {split: \",\", parts: [tilt_x_deg, tilt_y_deg]}")

@@ -54,6 +54,7 @@ type Mapper struct {
 	listed  int
 	arena   []byte
 	trail   []hop
+	last    []hop // where the last name or time was read
 	explain func(Use)
 	Mended  string // what had to be repaired in the last payload, for people
 }
@@ -211,8 +212,12 @@ func (w *Mapper) one(v *fastjson.Value) {
 		w.history = c.Always || slices.Contains(c.Words, string(w.read(c.Path, v, "history")))
 	}
 	for _, p := range w.m.Time {
-		if text := w.read(p, v, "time"); text != nil {
-			w.at = w.moment(text)
+		text := w.read(p, v, "time")
+		if text == nil && v != w.root {
+			text = w.read(p, w.root, "time") // of the message as a whole
+		}
+		if text != nil {
+			w.at = w.moment(text, w.last)
 			break
 		}
 	}
@@ -223,12 +228,12 @@ func (w *Mapper) one(v *fastjson.Value) {
 }
 
 // moment reads a time; one that cannot be read costs the time, not the values.
-func (w *Mapper) moment(text []byte) (at moment) {
+func (w *Mapper) moment(text []byte, trail []hop) (at moment) {
 	at.ms, at.timed = w.m.Clock.Read(text)
 	if !at.timed {
 		at.untimed = true
 		if !w.full() {
-			w.fail(&Error{Code: CodeBadTime, Field: "time", Detail: "the time is " + strconv.Quote(clip(string(text))), Hint: "name its form in the route: time: {formats: [yyyy-MM-dd HH:mm:ss]}"})
+			w.failAt(w.placeOf(trail), &Error{Code: CodeBadTime, Field: "time", Detail: "the time is " + strconv.Quote(clip(string(text))), Hint: "name its form in the route: time: {formats: [yyyy-MM-dd HH:mm:ss]}"})
 		}
 	}
 	return at
@@ -257,7 +262,7 @@ func (w *Mapper) name(t *Text, v *fastjson.Value) []byte {
 			break
 		}
 	}
-	text := w.arena[from:len(w.arena):len(w.arena)]
+	text := bytes.TrimPrefix(w.arena[from:len(w.arena):len(w.arena)], []byte(t.Strip))
 	if t.Base64 {
 		if raw, err := base64.StdEncoding.DecodeString(string(text)); err == nil {
 			text = hex.AppendEncode(nil, raw)
@@ -296,6 +301,7 @@ func (w *Mapper) read(p Path, v *fastjson.Value, as string) []byte {
 		return nil
 	}
 	w.used(as)
+	w.last = append(w.last[:0], w.trail...)
 	return textOf(v)
 }
 
@@ -344,6 +350,10 @@ func (w *Mapper) walk(steps []step, v *fastjson.Value, arrive func(*Mapper, *fas
 	case stepKeys:
 		w.members(s, rest, v, arrive)
 	case stepElements:
+		if s.soft && v.Type() != fastjson.TypeArray {
+			w.walk(rest, v, arrive)
+			return
+		}
 		for i, e := range v.GetArray() {
 			w.bound(s, hop{kind: stepIndex, n: i}, rest, e, arrive)
 		}
@@ -463,6 +473,9 @@ func (w *Mapper) item(it *Item, v *fastjson.Value) {
 	case fastjson.TypeNull:
 		return
 	case fastjson.TypeObject, fastjson.TypeArray:
+		if it.Split != "" {
+			return // the form that is not a joined text; other paths read it
+		}
 		w.refuse(it, CodeNested, v, "a value is one number; lead the path further, to a key below")
 		return
 	}
@@ -619,7 +632,7 @@ func (w *Mapper) group(it *Item) int {
 	g := group{at: w.at, history: w.history}
 	g.site, g.device = w.who(it)
 	if c := &w.captures[w.m.time]; c.set {
-		g.at = w.moment(c.text)
+		g.at = w.moment(c.text, w.trail)
 	}
 	const near = 32
 	for i := len(w.groups) - 1; i >= 0 && i >= len(w.groups)-near; i-- {
@@ -791,7 +804,7 @@ func (w *Mapper) Word(m *Mapping, e Envelope, payload []byte, path *Path) (site,
 	if (path != nil || m.Device.Path != nil || m.Site.Path != nil) && deeper(word, maxNesting) < 0 {
 		w.root, _ = w.parse(word)
 	}
-	if path != nil {
+	if path != nil && w.root != nil {
 		word = w.read(*path, w.root, "value")
 	}
 	return w.name(m.Site, w.root), w.name(m.Device, w.root), word

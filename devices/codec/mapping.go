@@ -70,7 +70,8 @@ const (
 // table may then replace.
 type Text struct {
 	Parts []TextPart
-	Path  *Path // in the sample, or else in the payload; instead of Parts
+	Path  *Path  // in the sample, or else in the payload; instead of Parts
+	Strip string // cut off the front
 	Table map[string]string
 	// Base64 says that the text holds bytes; they are written in hexadecimal.
 	Base64 bool

@@ -98,8 +98,8 @@ func (p *pathParser) step(first bool) (s step, err error) {
 		err = fmt.Errorf("want a dot or a bracket before %q", p.text[p.at:])
 	}
 	if err == nil && p.at < len(p.text) && p.text[p.at] == '?' {
-		if s.kind != stepKey && s.kind != stepIndex {
-			return s, fmt.Errorf("? may only follow a key or a number in brackets")
+		if s.kind != stepKey && s.kind != stepIndex && s.kind != stepElements {
+			return s, fmt.Errorf("? may only follow a key or brackets")
 		}
 		s.soft = true
 		p.at++

@@ -1,0 +1,178 @@
+package devices
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// shippedRoutes are the examples in configs/routes, as an operator would list them.
+func shippedRoutes(t testing.TB, kinds []*Kind, names ...string) *Routes {
+	t.Helper()
+	if len(names) == 0 {
+		var err error
+		if names, err = filepath.Glob("../configs/routes/*.yaml"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var files []RouteText
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join("../configs/routes", filepath.Base(name)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, RouteText{filepath.Base(name), text})
+	}
+	routes, err := ParseRoutes(files, kinds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return routes
+}
+
+func shippedKinds(t testing.TB) []*Kind {
+	t.Helper()
+	kinds, err := LoadKinds(os.DirFS("../configs/kinds"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kinds
+}
+
+// field is the registry of the routes' golden file: the devices its vectors name.
+func fieldRegistry(t testing.TB, kinds []*Kind) *Registry {
+	t.Helper()
+	o := RegistryOptions{Kinds: kinds, Sites: []*Site{
+		{ID: "canteen", Name: Text{ZH: "示例", EN: "Example"}, Params: map[string]float64{"ct_ratio": 80}},
+		{ID: "pond", Name: Text{ZH: "示例库", EN: "Example pond"}},
+	}}
+	for id, kind := range map[string]string{
+		"RQ-0031": "combustible_gas", "YD-1204": "electrical_fire", "SK00EA0D1307986": "slope",
+		"shellypro3em-08f9e0e5cf98": "electricity_meter", "meter": "electricity_meter", "gw-000": "electricity_meter",
+	} {
+		o.Devices = append(o.Devices, DeviceConfig{Site: "canteen", ID: id, Kind: kind})
+	}
+	o.Devices = append(o.Devices, DeviceConfig{Site: "pond", ID: "TS-0007", Kind: "tailings_pond"})
+	r, err := NewRegistry(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+var routedMessage = regexp.MustCompile(`^(\S+) ((?:dup |retained |id=\d+ |client=\S+ |user=\S+ |source=\S+ )*)(\S+)(?: (.*))?$`)
+
+// routed reads a line of testdata/routes.txt:
+//
+//	2022-06-27T06:32:06Z [user=canteen] [client=c] [source=s] topic payload
+//
+// A payload in quotes is a Go string. Without user= the credential is canteen.
+func routed(t testing.TB, line string) Incoming {
+	m := routedMessage.FindStringSubmatch(strings.TrimSuffix(line, "\n"))
+	if m == nil {
+		t.Fatalf("cannot read %q", line)
+	}
+	at, err := time.Parse(time.RFC3339, m[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := Incoming{Position: 1, Received: at.UnixMilli(), Source: "embedded", Client: "c", User: "canteen", Topic: m[3], Payload: []byte(m[4])}
+	if s, err := strconv.Unquote(m[4]); err == nil {
+		in.Payload = []byte(s)
+	}
+	for _, mark := range strings.Fields(m[2]) {
+		switch name, value, _ := strings.Cut(mark, "="); name {
+		case "dup":
+			in.Dup = true
+		case "retained":
+			in.Retained = true
+		case "client":
+			in.Client = value
+		case "user":
+			in.User = strings.TrimSuffix(value, "-")
+		case "source":
+			in.Source = value
+		case "id":
+			n, _ := strconv.Atoi(value)
+			in.PacketID = uint16(n)
+		}
+	}
+	return in
+}
+
+// TestRoutesGolden walks testdata/routes.txt: what the shipped routes make of
+// messages as they come in the field.
+func TestRoutesGolden(t *testing.T) {
+	const file = "testdata/routes.txt"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := shippedKinds(t)
+	registry, routes := fieldRegistry(t, kinds), shippedRoutes(t, kinds)
+	var in *Intake
+	var got strings.Builder
+	for line := range strings.Lines(string(text)) {
+		switch {
+		case strings.HasPrefix(line, "  "):
+			continue
+		case strings.HasPrefix(line, "== "):
+			in = NewIntake(IntakeOptions{Registry: registry, Routes: routes})
+		case line != "\n" && line[0] != '#':
+			got.WriteString(line)
+			got.WriteString(acceptRouted(in, routed(t, line)))
+			continue
+		}
+		got.WriteString(line)
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want := strings.Split(string(text), "\n")
+	for i, line := range strings.Split(got.String(), "\n") {
+		if i >= len(want) || line != want[i] {
+			t.Fatalf("%s:%d: got %q", file, i+1, line)
+		}
+	}
+}
+
+// acceptRouted tells in words what became of a message, with devices and dates.
+func acceptRouted(i *Intake, in Incoming) string {
+	var d Decoded
+	var out Outcome
+	i.Decode(in, &d)
+	v := i.Accept(&d, &out)
+	var b strings.Builder
+	b.WriteString("  " + v.Class.String())
+	for _, s := range v.Devices {
+		b.WriteString(" " + s.Key())
+	}
+	switch v.Presence {
+	case Online:
+		b.WriteString(" online")
+	case Offline:
+		b.WriteString(" offline")
+	}
+	b.WriteByte('\n')
+	for _, r := range v.Readings {
+		b.WriteString("  " + r.Device.ID + " at " + time.UnixMilli(r.Time).UTC().Format("2006-01-02T15:04:05.999") + tellFlags(r.Flags))
+		for _, x := range r.Values {
+			b.WriteString(" " + x.Field.Name + "=" + strconv.FormatFloat(x.Number, 'g', -1, 64))
+			if x.Quality != Good {
+				b.WriteString("(" + x.Quality.String() + ")")
+			}
+		}
+		b.WriteByte('\n')
+	}
+	for _, r := range v.Rejections {
+		b.WriteString("  " + r.Code + " " + r.Field + ": " + r.Detail + " (" + r.Hint + ")\n")
+	}
+	return b.String()
+}
