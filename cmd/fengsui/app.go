@@ -83,6 +83,10 @@ func runApp(ctx context.Context, o appOptions) error {
 	if err != nil {
 		return err
 	}
+	routes, err := readRoutes(cfg, inventory.kinds)
+	if err != nil {
+		return err
+	}
 	present := newPresence(registry)
 
 	// The door.
@@ -94,7 +98,7 @@ func runApp(ctx context.Context, o appOptions) error {
 	receiver := ingest.NewReceiver(ingest.ReceiverOptions{
 		Log: input, Now: now, OnKept: meters.Kept, Logger: logger.With("part", "receiver"),
 	})
-	sources, err := newSources(cfg, receiver, inventory, certificate, logger)
+	sources, err := newSources(cfg, receiver, inventory, routes, certificate, logger)
 	if err != nil {
 		return err
 	}
@@ -110,7 +114,7 @@ func runApp(ctx context.Context, o appOptions) error {
 	judge := newJudge(judgeOptions{
 		Input: input, Alarms: alarmLog, Readings: readings,
 		Fresh: func() (*devices.Intake, *rules.Engine) {
-			return devices.NewIntake(devices.IntakeOptions{Registry: registry, HistoryAfter: cfg.HistoryAfter}),
+			return devices.NewIntake(devices.IntakeOptions{Registry: registry, Routes: routes, HistoryAfter: cfg.HistoryAfter}),
 				rules.NewEngine(rules.EngineOptions{Registry: registry, Rules: ruleSet})
 		},
 		Rules:    ruleSet,

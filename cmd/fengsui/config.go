@@ -43,6 +43,12 @@ type Config struct {
 	Kinds string `yaml:"kinds"`
 	Rules string `yaml:"rules"`
 
+	// Routes are files that say how messages in foreign formats are read: which
+	// topics, which device, which key is which field. fengsui init writes examples
+	// into the folder routes; fengsui decode shows what a payload becomes. Tried in
+	// the order of this list. Default: none.
+	Routes []string `yaml:"routes"`
+
 	// HistoryAfter is the age from which a reading is history: it is stored and
 	// shown as 补报, but wakes nobody. Default 30m.
 	HistoryAfter time.Duration `yaml:"history_after"`
@@ -162,6 +168,9 @@ func loadConfig(path string) (Config, error) {
 // resolve makes paths relative to the folder of the config file.
 func (c *Config) resolve(folder string) {
 	paths := []*string{&c.Data, &c.Devices, &c.Kinds, &c.Rules, &c.Metrics.TokenFile}
+	for i := range c.Routes {
+		paths = append(paths, &c.Routes[i])
+	}
 	for i := range c.Brokers {
 		paths = append(paths, &c.Brokers[i].PasswordFile, &c.Brokers[i].CAFile)
 	}

@@ -24,7 +24,7 @@ func TestReferenceConfigIsTheDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := defaultConfig()
-	want.HTTP.Origins, want.Brokers, want.Notify = []string{}, []Broker{}, []NotifyConfig{}
+	want.HTTP.Origins, want.Brokers, want.Notify, want.Routes = []string{}, []Broker{}, []NotifyConfig{}, []string{}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("configs/fengsui.yaml decodes to\n%+v\nthe defaults are\n%+v", got, want)
 	}

@@ -75,6 +75,9 @@ func readAll(cfg Config) (*devices.Registry, []*rules.Rule, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if _, err := readRoutes(cfg, kinds); err != nil {
+		return nil, nil, err
+	}
 	set, err := readRules(cfg, kinds)
 	return registry, set, err
 }

@@ -21,12 +21,12 @@ type sources struct {
 	external []*mqtt.Source
 }
 
-func newSources(cfg Config, receiver *ingest.Receiver, inventory *inventory, cert *certificate, logger *slog.Logger) (*sources, error) {
+func newSources(cfg Config, receiver *ingest.Receiver, inventory *inventory, routes *devices.Routes, cert *certificate, logger *slog.Logger) (*sources, error) {
 	s := &sources{}
 	if cfg.MQTT.Listen != "" || cfg.mqttOverTLS() {
 		o := broker.Options{
 			Listen: cfg.MQTT.Listen, Receiver: receiver, MaxPayload: cfg.MQTT.MaxPayload,
-			Authorizer: doorkeeper{auth: inventory.auth, anonymous: cfg.MQTT.anonymous},
+			Authorizer: doorkeeper{auth: inventory.auth, routes: routes, anonymous: cfg.MQTT.anonymous},
 			Logger:     logger.With("part", "broker"),
 		}
 		if cfg.mqttOverTLS() {
@@ -157,6 +157,7 @@ func (s *sources) Refused(limit int) []console.Refused {
 // comes over loopback.
 type doorkeeper struct {
 	auth      *devices.Authenticator
+	routes    *devices.Routes
 	anonymous bool
 }
 
@@ -183,7 +184,7 @@ func (d doorkeeper) Connect(l broker.Login) (broker.Identity, error) {
 	case err != nil:
 		return nil, err
 	}
-	return credential{c}, nil
+	return credential{c, d.routes}, nil
 }
 
 func isLoopback(remote string) bool {
@@ -193,9 +194,18 @@ func isLoopback(remote string) bool {
 }
 
 // credential is a device or edge gateway that proved who it is.
-type credential struct{ *devices.Credential }
+type credential struct {
+	*devices.Credential
+	routes *devices.Routes
+}
 
 func (c credential) Name() string { return c.User }
+
+// MayPublish opens foreign topics as well; whose readings come under them is
+// checked when they are decoded.
+func (c credential) MayPublish(topic string) bool {
+	return c.routes.MayPublish(c.Credential, embeddedSource, topic)
+}
 
 // anybody is a guest of the demo.
 type anybody struct{}

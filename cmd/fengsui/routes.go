@@ -1,0 +1,23 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"fengsui/devices"
+)
+
+// readRoutes reads the route files that the config lists, which make readings
+// of the foreign formats of devices that cannot be changed. They are tried in
+// the order of the list.
+func readRoutes(cfg Config, kinds []*devices.Kind) (*devices.Routes, error) {
+	var files []devices.RouteText
+	for _, name := range cfg.Routes {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("read routes: %w", err)
+		}
+		files = append(files, devices.RouteText{Name: name, Text: text})
+	}
+	return devices.ParseRoutes(files, kinds)
+}
