@@ -40,11 +40,18 @@ const (
 
 func loadSite(i int) string { return fmt.Sprintf("load-%02d", i) }
 
+// gatewayOptions say what the gateway has to do.
+type gatewayOptions struct {
+	options
+	dir    string
+	broker *mosquitto // nil: none to read from
+	influx *influx    // nil: none to write to
+}
+
 // newGateway writes a config: the built-in rules, so that the load is judged as
 // in earnest, and one rule more that clears at once, for the probes.
-// It reads from the external broker as well, if there is one.
-func newGateway(o options, dir, broker string) (*gateway, error) {
-	g := &gateway{binary: o.Binary, dir: dir, token: rand.Text() + rand.Text()}
+func newGateway(o gatewayOptions) (*gateway, error) {
+	g := &gateway{binary: o.Binary, dir: o.dir, token: rand.Text() + rand.Text()}
 	var err error
 	if g.http, err = freeAddress(); err != nil {
 		return nil, err
@@ -62,14 +69,18 @@ func newGateway(o options, dir, broker string) (*gateway, error) {
 		"fengsui.yaml": fmt.Sprintf("data: data\nhttp: {listen: %q}\nmqtt: {listen: %q}\ndevices: devices.yaml\nrules: rules\nlog: warn\n",
 			g.http, g.mqtt),
 	}
-	if broker != "" {
-		files["fengsui.yaml"] += fmt.Sprintf("brokers:\n  - {name: mosquitto, url: \"tcp://%s\", qos: %d}\n", broker, o.QoS)
+	if o.broker != nil {
+		files["fengsui.yaml"] += fmt.Sprintf("brokers:\n  - {name: mosquitto, url: \"tcp://%s\", qos: %d}\n", o.broker.address, o.QoS)
+	}
+	if o.influx != nil {
+		files["influx.token"] = influxToken
+		files["fengsui.yaml"] += fmt.Sprintf("influx: {url: %q, org: %q, bucket: %q, token_file: influx.token}\n", o.influx.url, influxOrg, influxBucket)
 	}
 	if err := copyRules(files); err != nil {
 		return nil, err
 	}
 	for name, text := range files {
-		path := filepath.Join(dir, name)
+		path := filepath.Join(g.dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return nil, fmt.Errorf("write the gateway's config: %w", err)
 		}
@@ -122,12 +133,6 @@ func registryYAML(sites, devicesEach int) (string, error) {
 }
 
 func probe(i int) string { return fmt.Sprintf("gas-%02d", i) }
-
-// Roots of topics: what the gateway hears, and what only the baseline does.
-const (
-	houseRoot = "v1"
-	otherRoot = "baseline"
-)
 
 // devicesOf the load, grouped by site, so that connections can be too.
 func devicesOf(root string, sites, devicesEach int) []loadDevice {
@@ -200,6 +205,29 @@ func (g *gateway) waitJudged(ctx context.Context, accepted int) error {
 		}
 		return err
 	})
+}
+
+// judges waits until so many messages more are judged.
+func (g *gateway) judges(ctx context.Context, messages int) (finish func() error, err error) {
+	before, err := g.metric("fengsui_messages_accepted_total")
+	return func() error { return g.waitJudged(ctx, int(before)+messages) }, err
+}
+
+// writes waits until they are in InfluxDB as well.
+func (g *gateway) writes(ctx context.Context, messages int) (finish func() error, err error) {
+	judged, err := g.judges(ctx, messages)
+	return func() error {
+		if err := judged(); err != nil {
+			return err
+		}
+		return g.process.until(ctx, "wait until everything is written", func() error {
+			behind, err := g.scrape("fengsui_sink_lag_entries")
+			if err == nil && behind > 0 {
+				err = fmt.Errorf("%.0f entries behind", behind)
+			}
+			return err
+		})
+	}, err
 }
 
 // scrape is metric after a pause: a scrape costs the gateway time, which would

@@ -1,7 +1,9 @@
 // Command loadtest measures the real gateway from outside: what a message costs,
 // how many a second it takes, and how long it is from a publish to the screen.
-// Beside it, in the same minutes, it measures what a counting paho subscriber
-// behind Mosquitto costs, so that the figures mean something on another machine.
+// Beside it, in the same minutes, it measures what a user would pick instead
+// (Telegraf behind Mosquitto) and the least its libraries cost (a server and a
+// subscriber that only count), so that the figures mean something on another
+// machine.
 //
 // In: the fengsui binary (built if none is named). Out: a table in Markdown. It
 // keeps nothing, works in a temporary folder, talks to loopback only, and is
@@ -22,6 +24,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -35,8 +38,10 @@ type options struct {
 	Messages    int // a round
 	Rounds      int
 	Window      int
-	Rate        int           // of the calm phase, messages a second
-	Calm        time.Duration // how long it lasts
+	Rates       []int         // of the calm phases, messages a second
+	Calm        time.Duration // how long each lasts
+	Many        int           // devices whose memory is measured at the end
+	Telegraf    string        // its binary; empty: not measured
 	Limit       time.Duration // of everything
 }
 
@@ -50,12 +55,12 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	if len(args) == 3 && args[0] == "subscriber" {
-		qos, err := strconv.ParseUint(args[2], 10, 8)
+	if len(args) == 4 && args[0] == countCommand {
+		qos, err := strconv.ParseUint(args[3], 10, 8)
 		if err != nil {
-			return fmt.Errorf("subscriber: QoS %q: %w", args[2], err)
+			return fmt.Errorf("count: QoS %q: %w", args[3], err)
 		}
-		return subscriber(args[1], byte(qos), os.Stdin, out)
+		return count(args[1], args[2], byte(qos), os.Stdin, out)
 	}
 	o, err := parse(args)
 	if err != nil {
@@ -70,6 +75,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	defer os.RemoveAll(dir)
 	if o.Binary == "" {
 		if o.Binary, err = build(ctx, dir); err != nil {
+			return err
+		}
+	}
+	if o.Telegraf == "build" {
+		if o.Telegraf, err = buildTelegraf(ctx, dir); err != nil {
 			return err
 		}
 	}
@@ -90,13 +100,22 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.Messages, "messages", 300_000, "messages a round")
 	flags.IntVar(&o.Rounds, "rounds", 3, "rounds; the median counts")
 	flags.IntVar(&o.Window, "window", 500, "unacknowledged messages a connection, at QoS 1")
-	flags.IntVar(&o.Rate, "rate", 1000, "messages a second of the calm phase, in which latency is measured")
-	flags.DurationVar(&o.Calm, "calm", 30*time.Second, "length of the calm phase")
-	flags.DurationVar(&o.Limit, "limit", 10*time.Minute, "give up after this time")
+	rates := flags.String("rates", "1000,10000", "messages a second of the calm phases, in which latency is measured")
+	flags.DurationVar(&o.Calm, "calm", 30*time.Second, "length of each calm phase")
+	flags.IntVar(&o.Many, "many", 10_000, "devices of a second gateway, whose memory is measured; 0: none")
+	flags.StringVar(&o.Telegraf, "telegraf", "build", "binary of Telegraf with mqtt_consumer and influxdb_v2; build: from cmd/loadtest/telegraf; empty: not measured")
+	flags.DurationVar(&o.Limit, "limit", 20*time.Minute, "give up after this time")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
 	o.QoS = byte(*qos)
+	for word := range strings.SplitSeq(*rates, ",") {
+		rate, err := strconv.Atoi(word)
+		if err != nil || rate < 1 || rate > 50_000 {
+			return o, fmt.Errorf("-rates %q; want numbers from 1 to 50,000 with commas between them", *rates)
+		}
+		o.Rates = append(o.Rates, rate)
+	}
 	switch {
 	case flags.NArg() > 0:
 		return o, fmt.Errorf("unexpected %q", flags.Arg(0))
@@ -108,8 +127,10 @@ func parse(args []string) (options, error) {
 		return o, errors.New("want at most 10,000,000 messages in 1 to 20 rounds, and a message for every site")
 	case o.Window < 1 || o.Window > 60_000:
 		return o, errors.New("want a window of 1 to 60,000 messages")
-	case o.Rate < 1 || o.Rate > 20_000 || o.Calm < time.Second || o.Calm > 10*time.Minute:
-		return o, errors.New("want a calm phase of 1 s to 10 min at 1 to 20,000 messages a second")
+	case o.Calm < 5*time.Second || o.Calm > 10*time.Minute:
+		return o, errors.New("want calm phases of 5 s to 10 min")
+	case o.Many < 0 || o.Many > 50_000 || o.Many%100 != 0:
+		return o, errors.New("want at most 50,000 many devices, in hundreds")
 	}
 	return o, nil
 }

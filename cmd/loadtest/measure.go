@@ -3,97 +3,131 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// measure runs gateway and baseline in turn, so that both see the same machine.
+// measure runs the gateway and its peers in turn, so that all see the same
+// machine.
 func measure(ctx context.Context, o options, dir string) (*report, error) {
 	r := &report{options: o, began: time.Now(), busy: loadAverage()}
-	b, err := startBaseline(ctx, o, dir)
+	f, err := openField(ctx, o, dir)
+	if f != nil {
+		defer f.close()
+	}
 	if err != nil {
 		return nil, err
 	}
-	var broker string
-	if b != nil {
-		defer b.stop()
-		broker = b.address
-	}
-	g, err := newGateway(o, dir, broker)
-	if err != nil {
-		return nil, err
-	}
-	defer g.stop()
-	if r.startEmpty, err = g.start(ctx); err != nil {
-		return nil, err
-	}
-	if b != nil {
-		if err := g.waitBroker(ctx, o, b.address); err != nil {
-			return nil, err
+	r.startEmpty, r.contenders = f.startEmpty, f.contenders
+	for _, rate := range o.Rates {
+		c, err := f.gateway.calm(ctx, o, rate, dir)
+		if err != nil {
+			return nil, fmt.Errorf("at %d messages/s: %w", rate, err)
 		}
-	}
-	if err := g.calm(ctx, o, r); err != nil {
-		return nil, err
-	}
-	if r.memoryCalm, _, err = g.process.memory(); err != nil {
-		return nil, err
+		r.calm = append(r.calm, c)
 	}
 	for range o.Rounds {
-		if err := measureRound(ctx, o, g, b, r); err != nil {
-			return nil, err
+		for _, c := range f.contenders {
+			if err := c.round(ctx); err != nil {
+				return nil, fmt.Errorf("load on %s: %w", c.who, err)
+			}
 		}
 	}
-	if _, r.memoryPeak, err = g.process.memory(); err != nil {
+	if _, r.memoryPeak, err = f.gateway.process.memory(); err != nil {
 		return nil, err
 	}
+	if err := r.restart(ctx, f.gateway); err != nil {
+		return nil, err
+	}
+	f.close()
+	return r, r.manyDevices(ctx, dir)
+}
+
+// restart measures the start with what the rounds left, after a stop in good
+// order and after a kill.
+func (r *report) restart(ctx context.Context, g *gateway) (err error) {
+	accepted, err := g.metric("fengsui_messages_accepted_total")
+	if err != nil {
+		return err
+	}
+	r.logged = int(accepted)
 	g.stop()
-	r.startFull, err = g.start(ctx)
-	return r, err
+	if r.startFull, err = g.start(ctx); err != nil {
+		return fmt.Errorf("start with a full log: %w", err)
+	}
+	g.process.kill()
+	if r.startKilled, err = g.start(ctx); err != nil {
+		return fmt.Errorf("start after a kill: %w", err)
+	}
+	return nil
 }
 
-// startBaseline is nil, without an error, where Mosquitto is not installed.
-func startBaseline(ctx context.Context, o options, dir string) (*baseline, error) {
-	if _, err := findMosquitto(); err != nil {
-		return nil, nil
-	}
-	b, err := startBroker(ctx, dir)
-	if err != nil {
-		return nil, err
-	}
-	if err := b.startSubscriber(o.QoS); err != nil {
-		b.stop()
-		return nil, err
-	}
-	return b, nil
-}
-
-// measureRound sends the load three ways: to the gateway; through Mosquitto to
-// the counting subscriber; through Mosquitto to the gateway.
-func measureRound(ctx context.Context, o options, g *gateway, b *baseline, r *report) error {
-	direct := o.load(g.mqtt, houseRoot)
-	spent, rate, err := round(ctx, direct, g.judges(ctx, o.Messages), g.process)
-	if err != nil {
-		return fmt.Errorf("load on fengsui: %w", err)
-	}
-	r.fengsui = append(r.fengsui, cost{o.Messages, spent[0], rate})
-	if b == nil {
+// manyDevices measures the memory of a gateway that has heard of a great many
+// devices, each some times.
+func (r *report) manyDevices(ctx context.Context, dir string) error {
+	if r.Many == 0 {
 		return nil
 	}
-	counted := o.load(b.address, otherRoot)
-	spent, rate, err = round(ctx, counted, b.counts(ctx, o.Messages), b.broker, b.subscriber)
+	const each, messagesEach, rate = 100, 5, 2000
+	o := r.options
+	o.Sites, o.DevicesEach, o.Messages = r.Many/each, each, r.Many*messagesEach
+	g, err := newGateway(gatewayOptions{options: o, dir: filepath.Join(dir, "many")})
 	if err != nil {
-		return fmt.Errorf("load on mosquitto: %w", err)
+		return err
 	}
-	r.mosquitto = append(r.mosquitto, cost{o.Messages, spent[0], rate})
-	r.paho = append(r.paho, cost{o.Messages, spent[1], 0})
+	defer g.stop()
+	if _, err := g.start(ctx); err != nil {
+		return err
+	}
+	load := o.load(g.mqtt, houseRoot)
+	load.Rate = rate
+	if _, err := publish(ctx, load); err != nil {
+		return fmt.Errorf("load of %d devices: %w", r.Many, err)
+	}
+	if err := g.waitJudged(ctx, load.Messages); err != nil {
+		return err
+	}
+	r.memoryMany, r.memoryManyPeak, err = g.process.memory()
+	return err
+}
 
-	behind := o.load(b.address, houseRoot)
-	spent, rate, err = round(ctx, behind, g.judges(ctx, o.Messages), g.process)
+// contender is somebody who takes the load.
+type contender struct {
+	who    string
+	load   loadOptions
+	takes  func(ctx context.Context, messages int) (finish func() error, err error)
+	of     *process // whose processor time counts
+	rounds []cost
+	quiet  bool // its rate says nothing: another contender's row has it
+}
+
+// round publishes the load, waits until it is dealt with, and notes what
+// processor time that took, and how many messages a second it was.
+func (c *contender) round(ctx context.Context) error {
+	finish, err := c.takes(ctx, c.load.Messages)
 	if err != nil {
-		return fmt.Errorf("load on fengsui behind mosquitto: %w", err)
+		return err
 	}
-	r.behind = append(r.behind, cost{o.Messages, spent[0], rate})
+	before, err := c.of.cpu()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if _, err := publish(ctx, c.load); err != nil {
+		return err
+	}
+	if err := finish(); err != nil {
+		return err
+	}
+	elapsed := time.Since(began)
+	after, err := c.of.cpu()
+	if err != nil {
+		return err
+	}
+	c.rounds = append(c.rounds, cost{c.load.Messages, after - before, float64(c.load.Messages) / elapsed.Seconds()})
 	return nil
 }
 
@@ -104,94 +138,80 @@ func (o options) load(address, root string) loadOptions {
 	}
 }
 
-// receiver is what a load is published to: begin is called before the load,
-// and waits, when called itself, until all of it was dealt with.
-type receiver func() (finish func() error, err error)
-
-// round publishes a load, waits until it is dealt with, and says what processor
-// time that took of whom, and how many messages a second it was.
-func round(ctx context.Context, load loadOptions, begin receiver, of ...*process) ([]time.Duration, float64, error) {
-	finish, err := begin()
-	if err != nil {
-		return nil, 0, err
-	}
-	before, err := cpus(of)
-	if err != nil {
-		return nil, 0, err
-	}
-	began := time.Now()
-	if _, err := publish(ctx, load); err != nil {
-		return nil, 0, err
-	}
-	if err := finish(); err != nil {
-		return nil, 0, err
-	}
-	elapsed := time.Since(began)
-	after, err := cpus(of)
-	if err != nil {
-		return nil, 0, err
-	}
-	for i := range after {
-		after[i] -= before[i]
-	}
-	return after, float64(load.Messages) / elapsed.Seconds(), nil
-}
-
-// judges is the gateway as a receiver.
-func (g *gateway) judges(ctx context.Context, messages int) receiver {
-	return func() (func() error, error) {
-		before, err := g.metric("fengsui_messages_accepted_total")
-		return func() error { return g.waitJudged(ctx, int(before)+messages) }, err
-	}
-}
-
-// counts is the counting subscriber as a receiver.
-func (b *baseline) counts(ctx context.Context, messages int) receiver {
-	return func() (func() error, error) {
-		before, err := b.total()
-		return func() error { return b.waitCounted(ctx, before+messages) }, err
-	}
+// calmPhase is what was measured at a moderate rate.
+type calmPhase struct {
+	rate   int
+	cpu    time.Duration
+	lasted time.Duration
+	acked  latencies
+	screen latencies
+	fsync  latencies // of a bystander on the same disk
+	memory int64
 }
 
 // calm measures latency at a moderate rate.
-func (g *gateway) calm(ctx context.Context, o options, r *report) error {
-	of := []*process{g.process}
-	before, err := cpus(of)
+func (g *gateway) calm(ctx context.Context, o options, rate int, dir string) (calmPhase, error) {
+	c := calmPhase{rate: rate}
+	before, err := g.process.cpu()
 	if err != nil {
-		return err
+		return c, err
 	}
 	load := o.load(g.mqtt, houseRoot)
-	load.Rate, load.Messages, load.QoS = o.Rate, int(o.Calm.Seconds()*float64(o.Rate)), 1
+	load.Rate, load.Messages, load.QoS = rate, int(o.Calm.Seconds()*float64(rate)), 1
+	bystander, stop := context.WithCancel(ctx)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
+		defer stop()
 		result, err := publish(ctx, load)
-		r.acked = result.Acked
-		r.calmFor = result.Elapsed
+		c.acked, c.lasted = result.Acked, result.Elapsed
 		return err
 	})
 	group.Go(func() (err error) {
 		const every = 50 * time.Millisecond
-		r.screen, err = g.probe(ctx, every, int((o.Calm-time.Second/2)/every))
+		// As often up as down, so that the next phase finds every probe normal.
+		const cycle = 2 * probes
+		c.screen, err = g.probe(ctx, every, max(1, int(o.Calm/every)/cycle)*cycle)
+		return err
+	})
+	group.Go(func() (err error) {
+		c.fsync, err = syncs(bystander, dir)
 		return err
 	})
 	if err := group.Wait(); err != nil {
-		return err
+		return c, err
 	}
-	after, err := cpus(of)
+	after, err := g.process.cpu()
 	if err != nil {
-		return err
+		return c, err
 	}
-	r.calmCPU = after[0] - before[0]
-	return nil
+	c.cpu = after - before
+	c.memory, _, err = g.process.memory()
+	return c, err
 }
 
-func cpus(of []*process) ([]time.Duration, error) {
-	all := make([]time.Duration, len(of))
-	for i, p := range of {
-		var err error
-		if all[i], err = p.cpu(); err != nil {
-			return nil, err
-		}
+// syncs measures what the disk gives anybody in these minutes: writing and
+// syncing 4 KB.
+func syncs(ctx context.Context, dir string) (all latencies, err error) {
+	f, err := os.CreateTemp(dir, "sync")
+	if err != nil {
+		return nil, fmt.Errorf("measure the disk: %w", err)
 	}
-	return all, nil
+	defer f.Close()
+	block := make([]byte, 4096)
+	for tick := time.NewTicker(50 * time.Millisecond); ; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			tick.Stop()
+			return all, nil
+		}
+		began := time.Now()
+		if _, err := f.Write(block); err != nil {
+			return all, fmt.Errorf("measure the disk: %w", err)
+		}
+		if err := f.Sync(); err != nil {
+			return all, fmt.Errorf("measure the disk: %w", err)
+		}
+		all = append(all, time.Since(began))
+	}
 }

@@ -70,12 +70,14 @@ func TestParseKB(t *testing.T) {
 
 func TestReportIsATable(t *testing.T) {
 	r := &report{
-		options:   options{Sites: 20, DevicesEach: 50, QoS: 1, Messages: 1000, Rounds: 3, Rate: 1000},
-		fengsui:   []cost{{1000, 6 * time.Millisecond, 187_432}, {1000, 4 * time.Millisecond, 99_000}, {1000, 5 * time.Millisecond, 292_001}},
-		calmCPU:   time.Second,
-		calmFor:   10 * time.Second,
-		acked:     latencies{time.Millisecond},
-		screen:    latencies{2 * time.Millisecond, 4 * time.Millisecond},
+		options: options{Sites: 20, DevicesEach: 50, QoS: 1, Messages: 1000, Rounds: 3},
+		contenders: []*contender{{who: "fengsui", rounds: []cost{
+			{1000, 6 * time.Millisecond, 187_432}, {1000, 4 * time.Millisecond, 99_000}, {1000, 5 * time.Millisecond, 292_001},
+		}}},
+		calm: []calmPhase{{
+			rate: 1000, cpu: time.Second, lasted: 10 * time.Second,
+			acked: latencies{time.Millisecond}, screen: latencies{2 * time.Millisecond, 4 * time.Millisecond},
+		}},
 		startFull: 450 * time.Millisecond,
 	}
 	var b strings.Builder
@@ -84,9 +86,8 @@ func TestReportIsATable(t *testing.T) {
 	}
 	for _, want := range []string{
 		"| 5.0 (4.0–6.0) | 187,000 (99,000–292,000) |",
-		"not installed",
-		"| publish → screen (websocket) at 1000 messages/s | 2.0 ms | 4.0 ms | 4.0 ms | 2 |",
-		"| 10 % |",
+		"| publish → screen (websocket) at 1,000 messages/s | 2.0 ms | 4.0 ms | 4.0 ms | 2 |",
+		"| 10 %, 0 MB |",
 		"| 450 ms |",
 	} {
 		if !strings.Contains(b.String(), want) {

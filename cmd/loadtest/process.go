@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -23,12 +24,18 @@ type process struct {
 }
 
 // start runs a child that ends with this process at the latest.
-func start(name string, cmd *exec.Cmd) (*process, error) {
+func start(name string, cmd *exec.Cmd) (*process, error) { return startWith(name, cmd, nil) }
+
+// startWith lets somebody else read the child's log too.
+func startWith(name string, cmd *exec.Cmd, log io.Writer) (*process, error) {
 	p := &process{name: name, cmd: cmd, output: &tail{}, ended: make(chan struct{})}
 	if cmd.Stdout == nil {
 		cmd.Stdout = p.output
 	}
 	cmd.Stderr = p.output
+	if log != nil {
+		cmd.Stderr = io.MultiWriter(p.output, log)
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
@@ -49,6 +56,12 @@ func (p *process) stop() {
 		p.cmd.Process.Kill()
 		<-p.ended
 	}
+}
+
+// kill ends the child as a power cut would.
+func (p *process) kill() {
+	p.cmd.Process.Kill()
+	<-p.ended
 }
 
 // died describes an end that nobody asked for.

@@ -15,18 +15,13 @@ type report struct {
 	options
 	began      time.Time
 	busy       string // load average when it began
-	fengsui    []cost // sent to directly
-	behind     []cost // reading from Mosquitto
-	mosquitto  []cost
-	paho       []cost
-	calmCPU    time.Duration
-	calmFor    time.Duration
-	acked      latencies
-	screen     latencies
-	memoryCalm int64
+	contenders []*contender
+	calm       []calmPhase
 	memoryPeak int64
-	startEmpty time.Duration
-	startFull  time.Duration
+	logged     int // messages in the log at the restarts
+	startEmpty, startFull,
+	startKilled time.Duration
+	memoryMany, memoryManyPeak int64
 }
 
 // cost of one round.
@@ -46,23 +41,26 @@ func (r *report) write(w io.Writer) error {
 		r.began.UTC().Format("2006-01-02 15:04 UTC"), runtime.Version(), runtime.NumCPU(), processor(), r.busy,
 		r.Sites*r.DevicesEach, r.Sites, r.QoS, r.Rounds, r.Messages)
 	b.WriteString("| who | CPU µs a message | messages/s |\n|---|---|---|\n")
-	row(&b, fmt.Sprintf("**fengsui, devices connect to it: %s, decoded, judged, logged**", kept(r.QoS)), r.fengsui)
-	if len(r.mosquitto) > 0 {
-		row(&b, "fengsui, reading from Mosquitto through paho: the same", r.behind)
-		row(&b, "Mosquitto, routing to one subscriber", r.mosquitto)
-		row(&b, "paho subscriber that only counts, behind it", r.paho)
-	} else {
-		b.WriteString("| Mosquitto and a paho subscriber | not installed | |\n")
+	for _, c := range r.contenders {
+		c.row(&b)
 	}
-	fmt.Fprintf(&b, "\n| fengsui | p50 | p99 | most | of |\n|---|---|---|---|---|\n")
-	spread(&b, fmt.Sprintf("publish → screen (websocket) at %d messages/s", r.Rate), r.screen)
-	spread(&b, fmt.Sprintf("publish → PUBACK (on disk) at %d messages/s", r.Rate), r.acked)
-	fmt.Fprintf(&b, "\n| fengsui | |\n|---|---|\n")
-	fmt.Fprintf(&b, "| share of one core at %d messages/s | %.0f %% |\n", r.Rate, 100*r.calmCPU.Seconds()/r.calmFor.Seconds())
-	fmt.Fprintf(&b, "| resident memory at %d messages/s, and at its highest in the rounds | %d MB, %d MB |\n", r.Rate, r.memoryCalm>>20, r.memoryPeak>>20)
+	b.WriteString("\n| fengsui | p50 | p99 | most | of |\n|---|---|---|---|---|\n")
+	for _, c := range r.calm {
+		spread(&b, fmt.Sprintf("publish → screen (websocket) at %s messages/s", thousands(float64(c.rate))), c.screen)
+		spread(&b, fmt.Sprintf("publish → PUBACK (on disk) at %s messages/s", thousands(float64(c.rate))), c.acked)
+		spread(&b, "write and fsync of 4 KB by a bystander in the same minute", c.fsync)
+	}
+	b.WriteString("\n| fengsui | |\n|---|---|\n")
+	for _, c := range r.calm {
+		fmt.Fprintf(&b, "| at %s messages/s: share of one core, resident memory | %.0f %%, %d MB |\n", thousands(float64(c.rate)), 100*c.cpu.Seconds()/c.lasted.Seconds(), c.memory>>20)
+	}
+	fmt.Fprintf(&b, "| resident memory at its highest in the rounds | %d MB |\n", r.memoryPeak>>20)
+	if r.Many > 0 {
+		fmt.Fprintf(&b, "| resident memory with %s devices that all spoke, and at its highest | %d MB, %d MB |\n", thousands(float64(r.Many)), r.memoryMany>>20, r.memoryManyPeak>>20)
+	}
 	fmt.Fprintf(&b, "| start to ready, empty | %d ms |\n", r.startEmpty.Milliseconds())
-	logged := (len(r.fengsui)+len(r.behind))*r.Messages + len(r.acked) + len(r.screen)
-	fmt.Fprintf(&b, "| start to ready, with %d messages in the log | %d ms |\n", logged, r.startFull.Milliseconds())
+	fmt.Fprintf(&b, "| start to ready, with %d messages in the log | %d ms |\n", r.logged, r.startFull.Milliseconds())
+	fmt.Fprintf(&b, "| the same after kill -9 | %d ms |\n", r.startKilled.Milliseconds())
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -75,16 +73,16 @@ func kept(qos byte) string {
 }
 
 // row shows the median round and, behind it, the range.
-func row(b *strings.Builder, who string, rounds []cost) {
-	micros, rates := make([]float64, len(rounds)), make([]float64, len(rounds))
-	for i, c := range rounds {
-		micros[i], rates[i] = c.micros(), c.perSecond
+func (c *contender) row(b *strings.Builder) {
+	micros, rates := make([]float64, len(c.rounds)), make([]float64, len(c.rounds))
+	for i, round := range c.rounds {
+		micros[i], rates[i] = round.micros(), round.perSecond
 	}
 	slices.Sort(micros)
 	slices.Sort(rates)
-	middle, last := len(rounds)/2, len(rounds)-1
-	fmt.Fprintf(b, "| %s | %.1f (%.1f–%.1f) | ", who, micros[middle], micros[0], micros[last])
-	if rates[last] > 0 {
+	middle, last := len(micros)/2, len(micros)-1
+	fmt.Fprintf(b, "| %s | %.1f (%.1f–%.1f) | ", c.who, micros[middle], micros[0], micros[last])
+	if !c.quiet {
 		fmt.Fprintf(b, "%s (%s–%s)", thousands(rates[middle]), thousands(rates[0]), thousands(rates[last]))
 	}
 	b.WriteString(" |\n")
