@@ -48,6 +48,7 @@ type device struct {
 	name     text
 	state    string
 	interval string
+	zeroed   []string // fields with a baseline of zero
 }
 
 // site is a place with its devices.
@@ -93,7 +94,7 @@ func plants() []site {
 			name:     named(t, trade),
 			params:   supply(rated[i%len(rated)]),
 			inCharge: "企业安全员",
-			devices:  []device{{"meter-01", "electricity_meter", text{"总进线电表", "Main meter"}, "in_service", "5s"}},
+			devices:  []device{{"meter-01", "electricity_meter", text{"总进线电表", "Main meter"}, "in_service", "5s", nil}},
 		}
 		if i >= 20 {
 			s.devices[0].state = "planned"
@@ -116,7 +117,7 @@ func restaurants() []site {
 			id: fmt.Sprintf("restaurant-%02d", i+1), township: t,
 			name:     numbered(t, number, trade),
 			inCharge: "餐馆负责人",
-			devices:  []device{{"gas-01", "combustible_gas", text{"厨房燃气报警器", "Kitchen gas alarm"}, "in_service", "10s"}},
+			devices:  []device{{"gas-01", "combustible_gas", text{"厨房燃气报警器", "Kitchen gas alarm"}, "in_service", "10s", nil}},
 		})
 	}
 	return all
@@ -138,7 +139,7 @@ func premises() []site {
 			inCharge: "消防安全管理人",
 		}
 		for b, board := range boards {
-			s.devices = append(s.devices, device{fmt.Sprintf("fire-%02d", b+1), "electrical_fire", board, "in_service", "5s"})
+			s.devices = append(s.devices, device{fmt.Sprintf("fire-%02d", b+1), "electrical_fire", board, "in_service", "5s", nil})
 		}
 		all = append(all, s)
 	}
@@ -155,11 +156,14 @@ func ponds() []site {
 			name:     named(i, text{"尾矿库", "tailings pond"}),
 			params:   pondDesign(control),
 			inCharge: "尾矿库值班员",
-			devices:  []device{{"monitor-01", "tailings_pond", text{"在线监测站", "Monitoring station"}, "in_service", "4s"}},
+			devices:  []device{{"monitor-01", "tailings_pond", text{"在线监测站", "Monitoring station"}, "in_service", "4s", nil}},
 		})
 	}
 	return all
 }
+
+// tilts are told since the sensor was mounted.
+var tilts = []string{"tilt_x_deg", "tilt_y_deg", "tilt_deg"}
 
 // slopes: one in each township is so steep that a storm moves it.
 func slopes() []site {
@@ -176,7 +180,7 @@ func slopes() []site {
 			name:     numbered(t, i/len(townships)+1, text{"边坡", "slope"}),
 			params:   slopeDesign(angle),
 			inCharge: "群测群防员",
-			devices:  []device{{"station-01", "slope", text{"边坡监测站", "Slope station"}, "in_service", "5s"}},
+			devices:  []device{{"station-01", "slope", text{"边坡监测站", "Slope station"}, "in_service", "5s", tilts}},
 		})
 	}
 	return all
@@ -185,7 +189,9 @@ func slopes() []site {
 // newcomer has a device of every kind that nobody simulates: for whoever wants
 // to publish something. Commissioning: judged, but never silent.
 func newcomer() site {
-	spare := func(id, kind, zh, en string) device { return device{id, kind, text{zh, en}, "commissioning", ""} }
+	spare := func(id, kind, zh, en string) device { return device{id, kind, text{zh, en}, "commissioning", "", nil} }
+	slope := spare("slope-01", "slope", "待接入边坡监测站", "Your slope station")
+	slope.zeroed = tilts
 	return site{
 		id: "newcomer", name: text{"新接入单位", "Newcomer"},
 		comment:  "Nobody simulates these: publish as one of them and watch the screen.",
@@ -196,7 +202,7 @@ func newcomer() site {
 			spare("fire-01", "electrical_fire", "待接入电气火灾探测器", "Your electrical-fire unit"),
 			spare("gas-01", "combustible_gas", "待接入燃气报警器", "Your gas alarm"),
 			spare("pond-01", "tailings_pond", "待接入尾矿库监测站", "Your pond station"),
-			spare("slope-01", "slope", "待接入边坡监测站", "Your slope station"),
+			slope,
 		},
 	}
 }
@@ -205,6 +211,10 @@ func newcomer() site {
 func supply(rated float64) []param {
 	return []param{{"rated_current_a", rated}, {"contract_demand_kw", 0.55 * rated}}
 }
+
+// pace is how much faster than in the field the demo's weather, water and creep
+// are: so much higher are its limits of velocities.
+const pace = 60
 
 func slopeDesign(angle float64) []param {
 	return []param{
@@ -216,6 +226,14 @@ func slopeDesign(angle float64) []param {
 		{"anchor_lock_off_kn", 500},
 		{"mud_level_low_m", 2},
 		{"mud_level_high_m", 4},
+		{"creep_velocity_mm_d", 5 * pace},
+		{"slope_velocity_yellow_mm_d", 5 * pace},
+		{"slope_velocity_orange_mm_d", 10 * pace},
+		{"slope_velocity_red_mm_d", 20 * pace},
+		{"slope_velocity_red_mm_h", 5 * pace},
+		{"crack_rate_yellow_mm_d", 2 * pace},
+		{"crack_rate_orange_mm_d", 5 * pace},
+		{"crack_rate_red_mm_d", 10 * pace},
 		{"soil_field_capacity_vol_pct", 29},
 		{"soil_saturation_vol_pct", 38},
 	}
@@ -237,6 +255,13 @@ func pondDesign(control float64) []param {
 		{"pore_pressure_limit_kpa", 200},
 		{"seepage_usual_l_s", 4},
 		{"turbidity_baseline_ntu", 10},
+		{"pond_rise_yellow_m_d", 2 * pace},
+		{"pond_rise_orange_m_d", 4 * pace},
+		{"pond_rise_red_m_d", 8 * pace},
+		{"pond_fall_yellow_m_d", -4 * pace},
+		{"dam_velocity_yellow_mm_d", 5 * pace},
+		{"dam_velocity_orange_mm_d", 10 * pace},
+		{"dam_velocity_red_mm_d", 20 * pace},
 	}
 }
 
@@ -284,10 +309,21 @@ func render(sites []site) string {
 			if d.interval != "" {
 				fmt.Fprintf(&b, ", interval: %s", d.interval)
 			}
+			if len(d.zeroed) > 0 {
+				fmt.Fprintf(&b, ", baselines: [%s]", renderBaselines(d.zeroed))
+			}
 			b.WriteString("}\n")
 		}
 	}
 	return b.String()
+}
+
+func renderBaselines(fields []string) string {
+	words := make([]string, len(fields))
+	for i, f := range fields {
+		words[i] = fmt.Sprintf("{field: %s, value: 0, from: 2020-01-01T00:00:00+08:00}", f)
+	}
+	return strings.Join(words, ", ")
 }
 
 func renderParams(params []param) string {

@@ -117,9 +117,9 @@ func TestTheDutyDeskSeesTheStory(t *testing.T) {
 		{"tailings_pond pond_level_high", rules.Blue, 20 * time.Second, 45 * time.Second},
 		{"tailings_pond pond_level_high", rules.Yellow, 30 * time.Second, 60 * time.Second},
 		{"tailings_pond pond_level_high", rules.Orange, 45 * time.Second, 75 * time.Second},
-		{"slope slope_tilt_x_up", rules.Blue, 25 * time.Second, 55 * time.Second},
-		{"slope slope_tilt_x_up", rules.Yellow, 35 * time.Second, 70 * time.Second},
-		{"slope slope_tilt_x_up", rules.Orange, 50 * time.Second, 90 * time.Second},
+		{"slope slope_tilt", rules.Blue, 25 * time.Second, 55 * time.Second},
+		{"slope slope_tilt", rules.Yellow, 35 * time.Second, 70 * time.Second},
+		{"slope slope_tilt", rules.Orange, 50 * time.Second, 90 * time.Second},
 		{"electrical_fire cable_temperature_high", rules.Yellow, 70 * time.Second, 90 * time.Second},
 		{"electrical_fire cable_temperature_high", rules.Orange, 78 * time.Second, 100 * time.Second},
 		{"electrical_fire cable_temperature_high", rules.Red, 85 * time.Second, 115 * time.Second},
@@ -163,7 +163,7 @@ func TestTheStoryGoesOnForEver(t *testing.T) {
 		cast[kind]++
 	}
 	want := map[string]int{
-		"combustible_gas combustible_gas_high": 3, "tailings_pond pond_level_high": 2, "slope slope_tilt_x_up": 2,
+		"combustible_gas combustible_gas_high": 3, "tailings_pond pond_level_high": 2, "slope slope_tilt": 2,
 		"electrical_fire cable_temperature_high": 3, "electricity_meter silent": 2,
 	}
 	if fmt.Sprint(cast) != fmt.Sprint(want) {
@@ -179,7 +179,7 @@ func TestTheStoryGoesOnForEver(t *testing.T) {
 			t.Errorf("%s never cleared in %v", point, lasts)
 		}
 	}
-	for _, point := range []string{"tailings_pond pond_level_high", "slope slope_tilt_x_up"} {
+	for _, point := range []string{"tailings_pond pond_level_high", "slope slope_tilt"} {
 		if worst[point] != rules.Orange {
 			t.Errorf("%s is %s at its worst, want orange: people can still act", point, worst[point])
 		}
