@@ -16,7 +16,7 @@ const (
 	minBackoff = 200 * time.Millisecond
 	maxBackoff = 10 * time.Second
 	// stoppedRetry is how often a sink that waits for a person is tried.
-	stoppedRetry = 30 * time.Second
+	stoppedRetry = 10 * time.Second
 	// maxBusy bounds what a sink may ask for with Busy.
 	maxBusy = 10 * time.Minute
 

@@ -431,8 +431,8 @@ func TestAStoppedSinkKeepsItsPlace(t *testing.T) {
 		if s.Stopped != "put a valid token into the file" || s.Position != 0 {
 			t.Errorf("status %+v", s)
 		}
-		if n := len(sink.attempts()); n != 120 {
-			t.Errorf("%d attempts in an hour, want one each 30 s", n)
+		if n := len(sink.attempts()); n != 360 {
+			t.Errorf("%d attempts in an hour, want one each 10 s", n)
 		}
 		sink.mu.Lock()
 		fixed = true

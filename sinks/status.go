@@ -113,11 +113,14 @@ func (s *state) taken(b *batch) { s.writing = b.records[0].Time }
 
 // accepted reports whether the sink had failed before.
 func (s *state) accepted(now time.Time, b *batch, head journal.Mark) (recovered bool) {
+	recovered = s.lastError != ""
+	if recovered {
+		s.samples = s.samples[:0] // the pace of an outage says nothing of the pace after it
+	}
 	s.sample(now, head)
 	s.position, s.total = b.last().Seq, b.last().Total
 	s.written += uint64(b.units)
 	s.writing = time.Time{}
-	recovered = s.lastError != ""
 	s.lastError, s.stopped = "", ""
 	return recovered
 }

@@ -52,9 +52,7 @@ type judge struct {
 	unarmed  int
 	counts   counts
 	status   judgeStatus
-
-	savedAt    time.Time
-	savedTotal uint64 // total then
+	savedAt  time.Time
 }
 
 type judgeOptions struct {
@@ -306,7 +304,7 @@ func (j *judge) tick(ctx context.Context) error {
 	if err := j.flush(ctx); err != nil {
 		return err
 	}
-	if !j.saveIsDue() {
+	if time.Since(j.savedAt) < snapshotEvery {
 		return nil
 	}
 	return j.save(ctx)

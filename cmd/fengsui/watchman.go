@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"fengsui/ingest"
-	"fengsui/sinks"
 	"fengsui/rules"
+	"fengsui/sinks"
 )
 
 // watchman looks at the gateway itself each second and writes what is wrong, and

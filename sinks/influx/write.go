@@ -32,6 +32,7 @@ type writer struct {
 	buf   []byte   // the lines of a batch, end to end
 	ends  []int    // where each of them ends
 	lines [][]byte // the lines, once buf moves no more
+	text  []byte   // of the request at hand
 
 	// How far the batch at hand is: what was settled is not sent again when the
 	// runner tries the batch once more.
@@ -107,7 +108,14 @@ func (w *writer) settle(ctx context.Context, chunk [][]byte) error {
 
 // send writes lines in one request.
 func (w *writer) send(ctx context.Context, lines [][]byte) error {
-	err := w.api.WriteRecord(ctx, string(bytes.Join(lines, []byte{'\n'})))
+	w.text = w.text[:0]
+	for i, line := range lines {
+		if i > 0 {
+			w.text = append(w.text, '\n')
+		}
+		w.text = append(w.text, line...)
+	}
+	err := w.api.WriteRecord(ctx, string(w.text))
 	if err == nil {
 		w.control = append(w.control[:0], lines[len(lines)-1]...)
 	}
