@@ -67,10 +67,13 @@ func TestKilledUnderLoad(t *testing.T) {
 		sending.Go(func() { senders[i].run(ctx, g.mqtt) })
 	}
 	random := rand.New(rand.NewPCG(1, 2))
+	var starting time.Duration
 	for range *crashRounds {
-		time.Sleep(time.Duration(100+random.IntN(600)) * time.Millisecond)
+		time.Sleep(time.Duration(20+random.IntN(400)) * time.Millisecond)
 		g.kill()
+		began := time.Now()
 		g.start()
+		starting += time.Since(began)
 	}
 	cancel()
 	sending.Wait()
@@ -79,7 +82,7 @@ func TestKilledUnderLoad(t *testing.T) {
 	for _, s := range senders {
 		total += s.acked
 	}
-	t.Logf("%d kills, %d messages acknowledged", *crashRounds, total)
+	t.Logf("%d kills, %d messages acknowledged; ready %v after a kill", *crashRounds, total, (starting / time.Duration(*crashRounds)).Round(time.Millisecond))
 	if total < 100*count {
 		t.Fatalf("only %d messages were acknowledged; the test shows nothing", total)
 	}

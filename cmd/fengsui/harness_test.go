@@ -59,12 +59,14 @@ type gateway struct {
 	cmd    *exec.Cmd
 	output *lockedBuffer
 	ended  chan struct{}
+
+	patience time.Duration
 }
 
 // newGateway writes a config with free ports; extra is appended to it.
 func newGateway(t *testing.T, devices, extra string) *gateway {
 	t.Helper()
-	g := &gateway{t: t, dir: t.TempDir(), http: freeAddress(t), client: http.DefaultClient, scheme: "http://", mqtt: freeAddress(t), token: "test-token-" + cryptorand.Text()}
+	g := &gateway{t: t, dir: t.TempDir(), http: freeAddress(t), client: http.DefaultClient, scheme: "http://", mqtt: freeAddress(t), patience: 30 * time.Second, token: "test-token-" + cryptorand.Text()}
 	g.write("devices.yaml", devices)
 	if !strings.Contains(extra, "disk:") { // how full this machine's disk is must not matter
 		extra += "disk: {warn_percent: 99, alarm_percent: 100, floor_bytes: 1}\n"
@@ -267,10 +269,10 @@ func (g *gateway) metric(name string, parts ...string) float64 {
 	return sum
 }
 
-// eventually asks until f is content; half a minute is far beyond what it needs.
+// eventually asks until f is content; its patience is far beyond what that needs.
 func (g *gateway) eventually(what string, f func() error) {
 	g.t.Helper()
-	ctx, cancel := context.WithTimeout(g.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(g.t.Context(), g.patience)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -52,7 +52,9 @@ type judge struct {
 	unarmed  int
 	counts   counts
 	status   judgeStatus
-	savedAt  time.Time
+
+	savedAt    time.Time
+	savedTotal uint64 // total then
 }
 
 type judgeOptions struct {
@@ -304,7 +306,7 @@ func (j *judge) tick(ctx context.Context) error {
 	if err := j.flush(ctx); err != nil {
 		return err
 	}
-	if time.Since(j.savedAt) < snapshotEvery {
+	if !j.saveIsDue() {
 		return nil
 	}
 	return j.save(ctx)

@@ -89,31 +89,65 @@ func BenchmarkStorm(b *testing.B) {
 // events came of them.
 func judgeAll(b *testing.B, tr traffic, n int, start time.Time) (time.Duration, uint64) {
 	b.Helper()
-	ctx, cancel := context.WithCancel(b.Context())
-	defer cancel()
-	dir := b.TempDir()
-	store, err := journal.Open(ctx, journal.Options{Dir: dir})
-	if err != nil {
+	d := newBareJudge(b, b.TempDir(), tr)
+	tr.write(b, d.Input, n, start, time.Minute)
+	began := time.Now()
+	stop := d.start(b)
+	if err := d.Do(b.Context(), func(context.Context) error { return nil }); err != nil { // what was decided is on disk
 		b.Fatal(err)
 	}
-	defer store.Close()
-	input, err := store.Log(ctx, journal.LogOptions{Name: "input"})
-	if err != nil {
-		b.Fatal(err)
+	took := time.Since(began)
+	stop()
+	return took, d.Alarms.Last().Seq
+}
+
+// A judge that is killed has little to judge again, however much it judged, and
+// also when it was killed soon after a start that had much to judge.
+func TestSnapshotsKeepUp(t *testing.T) {
+	dir, tr := t.TempDir(), traffic{devices: 100, perEntry: 1000}
+	d := newBareJudge(t, dir, tr)
+	const n = 3 * snapshotMessages
+	tr.write(t, d.Input, n, time.Now().Add(-time.Minute), time.Minute)
+	stop := d.start(t)
+	written := make(chan struct{})
+	if err := d.Readings.after(t.Context(), func() error { close(written); return nil }); err != nil {
+		t.Fatal(err)
 	}
-	readingsLog, err := store.Log(ctx, journal.LogOptions{Name: "readings"})
-	if err != nil {
-		b.Fatal(err)
+	<-written // and every snapshot that was taken before
+	if behind := d.Input.Last().Seq - d.status.saved.Load(); behind*uint64(tr.perEntry) > snapshotMessages {
+		t.Errorf("%d of %d entries would be judged again", behind, d.Input.Last().Seq)
 	}
-	events, err := store.KeyedLog(ctx, "alarms")
+	stop()
+}
+
+// bareJudge is a judge with its logs, and no gateway around it.
+type bareJudge struct {
+	*judge
+	store *journal.Store
+}
+
+func newBareJudge(t testing.TB, dir string, tr traffic) *bareJudge {
+	t.Helper()
+	store, err := journal.Open(t.Context(), journal.Options{Dir: dir})
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	tr.write(b, input, n, start, time.Minute)
-	registry, set := plainSetup(b, tr.yaml())
-	readings := newReadingsWriter(readingsLog, 0)
-	j := newJudge(judgeOptions{
-		Input: input, Alarms: events, Readings: readings, Rules: set, Book: alarms.NewBook(),
+	t.Cleanup(func() { store.Close() })
+	input, err := store.Log(t.Context(), journal.LogOptions{Name: "input"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	readings, err := store.Log(t.Context(), journal.LogOptions{Name: "readings"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := store.KeyedLog(t.Context(), "alarms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry, set := plainSetup(t, tr.yaml())
+	return &bareJudge{store: store, judge: newJudge(judgeOptions{
+		Input: input, Alarms: events, Readings: newReadingsWriter(readings, 0), Rules: set, Book: alarms.NewBook(),
 		Fresh: func() (*devices.Intake, *rules.Engine) {
 			return devices.NewIntake(devices.IntakeOptions{Registry: registry, HistoryAfter: time.Hour}),
 				rules.NewEngine(rules.EngineOptions{Registry: registry, Rules: set})
@@ -121,24 +155,26 @@ func judgeAll(b *testing.B, tr traffic, n int, start time.Time) (time.Duration, 
 		Presence: newPresence(registry), Feedback: newFeedback(nil, slog.New(slog.DiscardHandler)),
 		Snapshot: snapshotFile(filepath.Join(dir, "snapshot")),
 		Now:      time.Now, OnJudged: func(int, time.Duration) {}, Logger: slog.New(slog.DiscardHandler),
-	})
+	})}
+}
+
+// start runs the judge and returns when it has caught up with the input log.
+func (d *bareJudge) start(t testing.TB) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 2)
-	began := time.Now()
-	go func() { ended <- readings.Run(ctx) }()
-	go func() { ended <- j.Run(ctx) }()
+	go func() { ended <- d.Readings.Run(ctx) }()
+	go func() { ended <- d.judge.Run(ctx) }()
 	select {
-	case <-j.caught:
+	case <-d.caught:
 	case err := <-ended:
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	if err := j.Do(ctx, func(context.Context) error { return nil }); err != nil { // what was decided is on disk
-		b.Fatal(err)
+	return func() {
+		cancel()
+		<-ended
+		<-ended
 	}
-	took := time.Since(began)
-	cancel()
-	<-ended
-	<-ended
-	return took, events.Last().Seq
 }
 
 // plainSetup has the built-in kinds and the rules of the crash test.
