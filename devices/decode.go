@@ -192,7 +192,7 @@ func (d *Decoded) rejectPayload(err error) {
 
 // sample takes one sample of the payload.
 func (d *Decoded) sample(s *codec.Sample) error {
-	x := sample{device: d.device, own: s.Time, timed: s.Timed, untimed: s.Untimed, array: s.Array, seq: s.Seq, from: len(d.values)}
+	x := sample{device: d.device, own: s.Time - d.device.TZLies.Milliseconds(), timed: s.Timed, untimed: s.Untimed, array: s.Array, seq: s.Seq, from: len(d.values)}
 	for _, e := range s.Errors {
 		d.rejectError(e)
 	}
@@ -342,7 +342,10 @@ func (d *Decoded) full() bool {
 
 func (d *Decoded) rejectError(e *codec.Error) {
 	detail := fmt.Sprintf("at byte %d: %s", e.Offset, e.Detail)
-	d.reject(e.Code, e.Field, detail, e.Hint)
+	before := len(d.rejections)
+	if d.reject(e.Code, e.Field, detail, e.Hint); len(d.rejections) > before {
+		d.rejections[before].Byte = e.Offset + 1
+	}
 }
 
 // reject records why the message, or a field of it, is quarantined. What comes
@@ -351,11 +354,15 @@ func (d *Decoded) reject(code, field, detail, hint string) {
 	if d.full() {
 		return
 	}
-	d.rejections = append(d.rejections, Rejection{
+	d.rejections = append(d.rejections, d.rejection(code, field, detail, hint))
+}
+
+func (d *Decoded) rejection(code, field, detail, hint string) Rejection {
+	return Rejection{
 		Position: d.in.Position, Index: d.in.Index, Received: d.in.Received,
 		Source: strings.Clone(d.in.Source), Client: strings.Clone(d.in.Client), Topic: strings.Clone(d.in.Topic), Device: d.deviceKey(),
 		Code: code, Field: field, Detail: detail, Hint: hint,
-	})
+	}
 }
 
 // deviceKey names the device that is being read, "" for none.

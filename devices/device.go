@@ -117,6 +117,9 @@ type Device struct {
 
 	Baselines []Baseline // by field, then oldest first
 
+	// TZLies is how far ahead of UTC the device's clock runs while it says UTC.
+	TZLies time.Duration
+
 	index int // place in its registry
 }
 

@@ -217,6 +217,15 @@ func (i *Intake) samples(d *Decoded, out *Outcome) bool {
 func (i *Intake) sample(d *Decoded, x *sample, out *Outcome) bool {
 	m := &i.devices[x.device.index]
 	at, flags := m.clock.place(x, &d.in, x.device.Kind.Lateness.Milliseconds(), i.historyAfter)
+	switch {
+	case !x.timed:
+	case flags&ClockSuspect == 0:
+		if m.complaint.told != 0 {
+			m.complaint = clockComplaint{}
+		}
+	case m.complaint.wrong(x.own, d.in.Received):
+		out.complain(d, x, &m.complaint)
+	}
 	// Only a time of its own makes two samples the same one; a clock that stands
 	// still must not make a second alarm the first.
 	if x.timed && flags&ClockSuspect == 0 {

@@ -164,7 +164,7 @@ func accept(i *Intake, in Incoming) string {
 
 func tellFlags(f Flags) string {
 	var b strings.Builder
-	for i, word := range []string{"history", "clock_suspect", "too_late", "backfill", "unjudged"} {
+	for i, word := range flagWords {
 		if f&(1<<i) != 0 {
 			b.WriteString(" " + word)
 		}

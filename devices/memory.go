@@ -25,7 +25,8 @@ type deviceMemory struct {
 	clock deviceClock
 	seen  ring // of samples, by their own time and content
 
-	counters []counterMemory
+	complaint clockComplaint
+	counters  []counterMemory
 }
 
 // seenMost samples of a device are remembered: enough for a bridge that repeats

@@ -87,6 +87,7 @@ type Rejection struct {
 	Device   string `json:"device,omitempty"` // "site/device", where that is known
 	Code     string `json:"code"`             // a word from Codes: unknown_device, bad_json, unknown_field, …
 	Field    string `json:"field,omitempty"`  // the field it is about, if it is about one
+	Byte     int    `json:"byte,omitempty"`   // of the payload at which it is wrong, from 1; 0: not at one place
 	Detail   string `json:"detail"`           // what was wrong and where, for people
 	Hint     string `json:"hint,omitempty"`   // what to send instead, where that is known
 	Whole    bool   `json:"whole"`            // the whole message was quarantined, not one field

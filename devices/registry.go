@@ -28,6 +28,9 @@ type DeviceConfig struct {
 	Params   map[string]float64 `json:"params,omitempty" yaml:"params,omitempty"`     // override the site's
 
 	Baselines []Baseline `json:"baselines,omitempty" yaml:"baselines,omitempty"` // dated zero points of fields
+
+	// TZLies is set, to "+08:00", where the device counts local time as UTC.
+	TZLies string `json:"tz_lies,omitempty" yaml:"tz_lies,omitempty"`
 }
 
 // Key is the name of a device across sites: "site/device".
@@ -183,12 +186,16 @@ func (r *Registry) resolve(c DeviceConfig) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
+	lies, err := parseOffset(c.TZLies)
+	if err != nil {
+		return nil, &partError{"tz_lies", err}
+	}
 	if c.Name == (Text{}) {
 		c.Name = Text{ZH: c.ID, EN: c.ID}
 	}
 	return &Device{
 		Site: site, ID: c.ID, Kind: kind, Name: c.Name, State: c.State,
-		Since: c.Since, Interval: time.Duration(c.Interval), Params: c.Params, Baselines: baselines,
+		Since: c.Since, Interval: time.Duration(c.Interval), Params: c.Params, Baselines: baselines, TZLies: lies,
 	}, nil
 }
 
@@ -373,6 +380,6 @@ func (r *Registry) fingerprint() (string, error) {
 func (d *Device) Config() DeviceConfig {
 	return DeviceConfig{
 		Site: d.Site.ID, ID: d.ID, Kind: d.Kind.ID, Name: d.Name, State: d.State,
-		Since: d.Since, Interval: Duration(d.Interval), Params: d.Params, Baselines: d.Baselines,
+		Since: d.Since, Interval: Duration(d.Interval), Params: d.Params, Baselines: d.Baselines, TZLies: offsetText(d.TZLies),
 	}
 }

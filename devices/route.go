@@ -164,6 +164,10 @@ func (d *Decoded) speaker(site, device []byte) bool {
 			name = d.in.Client
 		}
 	}
+	if id == "" {
+		d.reject(CodeUnknownSite, "", "nothing says which site "+clip(name)+" belongs to", "name it in the route (site: …), or let the message come under the credential of a site or device")
+		return false
+	}
 	found, ok := d.registry.Device(id, name)
 	if !ok {
 		d.unknownDevice(d.registry, id+"/"+name)

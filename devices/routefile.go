@@ -335,6 +335,14 @@ func parseOffset(text string) (time.Duration, error) {
 	return time.Duration(seconds) * time.Second, nil
 }
 
+// offsetText writes what parseOffset reads.
+func offsetText(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return time.Unix(0, 0).In(time.FixedZone("", int(d.Seconds()))).Format("-07:00")
+}
+
 func (c *routeCompiler) condition(f *conditionForm, at string) *codec.Condition {
 	if f == nil {
 		return nil

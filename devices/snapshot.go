@@ -75,11 +75,15 @@ func (m *deviceMemory) append(b []byte) []byte {
 	} else {
 		b = append(b, 0)
 	}
+	b = binary.AppendVarint(b, m.complaint.skew)
+	b = binary.AppendVarint(b, m.complaint.steady)
+	b = binary.AppendVarint(b, m.complaint.told)
 	return m.appendCounters(m.seen.append(b))
 }
 
 func readDevice(r *reader) (m deviceMemory) {
 	m.clock = deviceClock{newest: r.varint(), oldOwn: r.varint(), oldReceived: r.varint(), wrong: r.byte() == 1}
+	m.complaint = clockComplaint{skew: r.varint(), steady: r.varint(), told: r.varint()}
 	m.seen = readRing(r, seenMost)
 	m.counters = readCounters(r)
 	return m

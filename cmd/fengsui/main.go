@@ -30,6 +30,7 @@ const usage = `fengsui watches what devices report over MQTT and raises alarms.
   fengsui user add|list|remove     people and their roles
   fengsui cert [NAME…]             a certificate for HTTPS and MQTT over TLS
   fengsui notify test NAME         send a test message to an endpoint
+  fengsui decode -topic T PAYLOAD  what a payload becomes, and why
   fengsui simulate -broker URL     publish as the demo's devices to any broker
   fengsui version
 
@@ -91,6 +92,8 @@ func dispatch(ctx context.Context, t terminal, args []string) error {
 		return runCert(t, rest)
 	case "notify":
 		return runNotify(ctx, t, rest)
+	case "decode":
+		return runDecode(t, rest)
 	case "simulate":
 		return runSimulate(ctx, t, rest)
 	case "version":
