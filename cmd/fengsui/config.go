@@ -82,10 +82,23 @@ type MQTTConfig struct {
 	TLSListen string `yaml:"tls_listen"`
 	// MaxPayload is the largest message taken, in bytes. Default 1 MiB.
 	MaxPayload int `yaml:"max_payload"`
+	// Quota is what each credential may take, so that one device or enterprise
+	// gone wild does not fill the disk for all.
+	Quota QuotaConfig `yaml:"quota"`
 
 	// anonymous lets devices in without a password; only the demo sets it, and
 	// only on loopback.
 	anonymous bool
+}
+
+// QuotaConfig bounds each credential of the intake; 0 is no limit.
+type QuotaConfig struct {
+	// Messages a second, after ten seconds' worth at once. Beyond it the
+	// credential's connections are read more slowly: nothing is lost, and the
+	// list of refusals says so. Default 2000.
+	Messages int `yaml:"messages"`
+	// Connections at a time; further ones are refused. Default 5000.
+	Connections int `yaml:"connections"`
 }
 
 // Broker is an external MQTT broker that the gateway reads from as a client.
@@ -141,7 +154,7 @@ func defaultConfig() Config {
 	return Config{
 		Data:         "data",
 		HTTP:         HTTPConfig{Listen: "127.0.0.1:8080"},
-		MQTT:         MQTTConfig{Listen: ":1883", TLSListen: ":8883", MaxPayload: 1 << 20},
+		MQTT:         MQTTConfig{Listen: ":1883", TLSListen: ":8883", MaxPayload: 1 << 20, Quota: QuotaConfig{Messages: 2000, Connections: 5000}},
 		Journal:      JournalConfig{Keep: 7 * 24 * time.Hour, MaxBytes: 20_000_000_000},
 		History:      HistoryConfig{Memory: 64_000_000, Keep: 24 * time.Hour},
 		Disk:         defaultDisk(),
@@ -198,6 +211,9 @@ func (c *Config) resolve(folder string) {
 func (c *Config) validate(doc *devices.Document) error {
 	var errs []error
 	wrong := func(path, format string, args ...any) { errs = append(errs, doc.Errorf(path, format, args...)) }
+	if q := c.MQTT.Quota; q.Messages < 0 || q.Connections < 0 {
+		wrong("$.mqtt.quota", "a quota is negative; want a number, or 0 for no limit")
+	}
 	if c.Data == "" {
 		wrong("$.data", "data is empty; name a folder for the logs")
 	}

@@ -71,7 +71,7 @@ func newGateway(t *testing.T, devices, extra string) *gateway {
 	if !strings.Contains(extra, "disk:") { // how full this machine's disk is must not matter
 		extra += "disk: {warn_percent: 99, alarm_percent: 100, floor_bytes: 1}\n"
 	}
-	g.write("fengsui.yaml", fmt.Sprintf("data: data\nhttp: {listen: %q}\nmqtt: {listen: %q}\ndevices: devices.yaml\nlog: info\n%s", g.http, g.mqtt, extra))
+	g.write("fengsui.yaml", fmt.Sprintf("data: data\nhttp: {listen: %q}\nmqtt: {listen: %q, quota: {messages: 0}}\ndevices: devices.yaml\nlog: info\n%s", g.http, g.mqtt, extra))
 	return g
 }
 

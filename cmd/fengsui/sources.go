@@ -25,7 +25,7 @@ func newSources(cfg Config, receiver *ingest.Receiver, inventory *inventory, rou
 	s := &sources{}
 	if cfg.MQTT.Listen != "" || cfg.mqttOverTLS() {
 		o := broker.Options{
-			Listen: cfg.MQTT.Listen, Receiver: receiver, MaxPayload: cfg.MQTT.MaxPayload,
+			Listen: cfg.MQTT.Listen, Receiver: receiver, MaxPayload: cfg.MQTT.MaxPayload, Quota: broker.Quota(cfg.MQTT.Quota),
 			Authorizer: doorkeeper{auth: inventory.auth, routes: routes, anonymous: cfg.MQTT.anonymous},
 			Logger:     logger.With("part", "broker"),
 		}

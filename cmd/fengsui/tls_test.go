@@ -26,7 +26,7 @@ func TestTLS(t *testing.T) {
 	_, port, _ := net.SplitHostPort(secure)
 	g := newGateway(t, siteYAML(t, "s", "pw", "id: d, kind: combustible_gas, state: in_service"),
 		"tls: {cert_file: tls/server.crt, key_file: tls/server.key}\n")
-	plain, overTLS := fmt.Sprintf("mqtt: {listen: %q}", g.mqtt), fmt.Sprintf("mqtt: {listen: \"\", tls_listen: %q}", secure)
+	plain, overTLS := fmt.Sprintf("mqtt: {listen: %q,", g.mqtt), fmt.Sprintf("mqtt: {listen: \"\", tls_listen: %q,", secure)
 	g.write("fengsui.yaml", strings.Replace(readFile(t, g.config()), plain, overTLS, 1))
 	folder := filepath.Join(g.dir, "tls")
 	if status, said, why := g.cli("", "cert", "-dir", folder, "localhost", "127.0.0.1"); status != 0 || !strings.Contains(said, "SHA-256") || !strings.Contains(said, "cert_file") {

@@ -66,7 +66,7 @@ func newGateway(o gatewayOptions) (*gateway, error) {
 	files := map[string]string{
 		"devices.yaml":     registry,
 		"rules/probe.yaml": probeRuleYAML,
-		"fengsui.yaml": fmt.Sprintf("data: data\nhttp: {listen: %q}\nmqtt: {listen: %q}\ndevices: devices.yaml\nrules: rules\nlog: warn\n",
+		"fengsui.yaml": fmt.Sprintf("data: data\nhttp: {listen: %q}\nmqtt: {listen: %q, quota: {messages: 0}}\ndevices: devices.yaml\nrules: rules\nhistory: {memory: 0}\nlog: warn\n",
 			g.http, g.mqtt),
 	}
 	if o.broker != nil {

@@ -37,6 +37,9 @@ type Options struct {
 	// MaxClients is how many clients may be connected. Default 20,000.
 	MaxClients int
 
+	// Quota is what each credential may take. Default: no limit.
+	Quota Quota
+
 	// ConnectTimeout is how long a connection may take to say who it is.
 	// Default 10 s.
 	ConnectTimeout time.Duration
@@ -81,12 +84,13 @@ type Broker struct {
 	state   sync.Mutex // guards changes of serving and paused, and what is said of them
 	serving bool
 
-	mu       sync.Mutex
-	clients  map[string]*session      // by client id, connected ones
-	turns    map[string]chan struct{} // by client id, those about to be; closed when they are
-	sessions map[*session]struct{}    // all connections, also those not yet through CONNECT
-	drops    int                      // how often Disconnect was called
-	closing  bool
+	mu         sync.Mutex
+	clients    map[string]*session      // by client id, connected ones
+	turns      map[string]chan struct{} // by client id, those about to be; closed when they are
+	sessions   map[*session]struct{}    // all connections, also those not yet through CONNECT
+	allowances map[string]*allowance    // by credential, of those connected
+	drops      int                      // how often Disconnect was called
+	closing    bool
 }
 
 // Listen binds the broker's address. Run serves it and closes it.
@@ -96,10 +100,11 @@ func Listen(o Options) (*Broker, error) {
 		return nil, fmt.Errorf("the largest payload is %d bytes: want at most %d", o.MaxPayload, ingest.LargestPayload)
 	}
 	b := &Broker{
-		o:        o,
-		clients:  make(map[string]*session),
-		turns:    make(map[string]chan struct{}),
-		sessions: make(map[*session]struct{}),
+		o:          o,
+		clients:    make(map[string]*session),
+		turns:      make(map[string]chan struct{}),
+		sessions:   make(map[*session]struct{}),
+		allowances: make(map[string]*allowance),
 	}
 	if err := b.listen(); err != nil {
 		b.closeListeners()
@@ -336,11 +341,13 @@ func (b *Broker) identify(s *session, l Login) error {
 		b.mu.Lock()
 		current := drops == b.drops
 		if current {
-			s.identity = identity
+			if s.allowance, err = b.allow(identity.Name()); err == nil {
+				s.identity = identity
+			}
 		}
 		b.mu.Unlock()
 		if current {
-			return nil
+			return err
 		}
 	}
 }

@@ -23,6 +23,7 @@ const (
 	RefusedDenied     = "denied"      // the Authorizer gave no code
 	RefusedBadConnect = "bad_connect" // not MQTT, or not within the time
 	RefusedNotOurs    = "not_ours"    // a subscription nobody may make here
+	RefusedQuota      = "quota"       // more connections than allowed, or more messages, which are taken more slowly
 )
 
 // Action is what a client wanted to do.

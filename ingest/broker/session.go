@@ -21,15 +21,17 @@ import (
 // that reads it, except for wire.Conn and what the Broker's lock guards.
 type session struct {
 	*wire.Conn
-	broker   *Broker
-	client   *server.Client // set by CONNECT
-	identity Identity       // set, under Broker.mu, once the client may connect
-	will     *will
-	message  ingest.Message    // reused for each publish
-	topics   map[string]string // its usual ones
-	refused  bool              // it was told at CONNECT that it may not
-	turn     func()            // gives up its turn to connect; nil if it has none
-	ended    chan struct{}     // closed when all about it is journaled
+	broker    *Broker
+	client    *server.Client // set by CONNECT
+	identity  Identity       // set, under Broker.mu, once the client may connect
+	will      *will
+	message   ingest.Message    // reused for each publish
+	topics    map[string]string // its usual ones
+	allowance *allowance        // of its credential; nil: unlimited
+	taken     int               // messages since it was last asked
+	refused   bool              // it was told at CONNECT that it may not
+	turn      func()            // gives up its turn to connect; nil if it has none
+	ended     chan struct{}     // closed when all about it is journaled
 
 	established bool // guarded by Broker.mu: the client was let in
 }
@@ -177,6 +179,7 @@ func (b *Broker) forget(s *session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.sessions, s)
+	b.release(s.allowance)
 	if id := s.clientID(); b.clients[id] == s {
 		delete(b.clients, id)
 	}
@@ -244,6 +247,9 @@ func (s *session) Publish(p *wire.Publish) error {
 	}
 	if !s.identity.MayPublish(topic) {
 		return s.refuse(p, &ending{codeNotAuthorized, fmt.Sprintf("%s may not publish to %s", s.who(), clip(topic, 200))}, RefusedNotAuthorized)
+	}
+	if err := s.slowDown(); err != nil {
+		return err
 	}
 	if pause := s.broker.paused.Load(); pause != nil {
 		if s.Version() == 5 {
