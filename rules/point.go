@@ -136,15 +136,12 @@ func (p *point) fold() {
 // follow steps over the newest sample.
 func (w *watch) follow(x *sample, out []Change) []Change {
 	if x.time < w.live.at {
-		// A timer was faster than this sample: forget what it decided, unless it
-		// decides so again.
-		decided := w.live.at
-		w.replay()
-		w.cond.pass(&w.live, decided)
-		return w.tell(out)
+		// A timer was faster than this sample: what it decided is forgotten, unless
+		// it is decided so again.
+		return w.insert(len(w.point.tail)-1, out)
 	}
-	if w.live.due <= x.time {
-		w.cond.pass(&w.live, x.time)
+	for w.live.due <= x.time {
+		w.cond.pass(&w.live, w.live.due)
 		out = w.tell(out)
 	}
 	w.cond.step(&w.live, x)
@@ -164,29 +161,26 @@ func (w *watch) replay() {
 // ordered run would have raised it.
 func (w *watch) insert(at int, out []Change) []Change {
 	was, is := w.base.copy(), w.base.copy()
-	var missed, reached state
-	var had Level
+	var missed, had, reached state
 	for i := range w.point.tail {
 		x := &w.point.tail[i]
 		if i != at {
-			w.cond.pass(&was, x.time)
-			had = max(had, was.level)
+			had = w.walk(&was, x.time, had)
 			w.cond.step(&was, x)
-			had = max(had, was.level)
+			had = worse(had, was)
 		}
-		w.cond.pass(&is, x.time)
-		reached = worse(reached, is)
+		reached = w.walk(&is, x.time, reached)
 		w.cond.step(&is, x)
 		reached = worse(reached, is)
 		if is.level == Normal {
-			if reached.level > had {
+			if reached.level > had.level {
 				missed = worse(missed, reached)
 			}
-			reached, had = state{}, Normal
+			reached, had = state{}, state{}
 		}
 	}
-	w.cond.pass(&is, w.live.at)
-	if reached.level > max(had, is.level) {
+	had, reached = w.walk(&was, w.live.at, had), w.walk(&is, w.live.at, reached)
+	if reached.level > max(had.level, is.level) {
 		missed = worse(missed, reached)
 	}
 	if missed.level > w.told.level {
@@ -195,6 +189,16 @@ func (w *watch) insert(at int, out []Change) []Change {
 	}
 	w.live = is
 	return w.tell(out)
+}
+
+// walk lets time go on to t and tells the worst state on the way, or the one
+// known to be worse.
+func (w *watch) walk(s *state, t int64, worst state) state {
+	for s.due <= t {
+		w.cond.pass(s, s.due)
+		worst = worse(worst, *s)
+	}
+	return worst
 }
 
 func worse(a, b state) state {
