@@ -56,12 +56,19 @@ func ReadDocument(name string, data []byte, dst any) (d *Document, err error) {
 // Errorf complains about the node at path ("$.fields[2].range"), or about the
 // nearest one around it that is in the file.
 func (d *Document) Errorf(path, format string, args ...any) error {
+	line, column := d.Position(path)
+	return fmt.Errorf("%s:%d:%d: %s", d.name, line, column, fmt.Sprintf(format, args...))
+}
+
+// Position is where the node at path begins, or the nearest one around it that
+// is in the file.
+func (d *Document) Position(path string) (line, column int) {
 	for p := path; p != ""; p = parent(p) {
 		if node := d.node(p); node != nil {
-			return d.errorAt(begin(node), format, args...)
+			return position(begin(node))
 		}
 	}
-	return fmt.Errorf("%s:1:1: %s", d.name, fmt.Sprintf(format, args...))
+	return 1, 1
 }
 
 func (d *Document) node(path string) ast.Node {
@@ -98,11 +105,15 @@ func parent(path string) string {
 	return path[:max(strings.LastIndexAny(path, ".["), 0)]
 }
 
-func (d *Document) errorAt(t *token.Token, format string, args ...any) error {
-	line, column := 1, 1
-	if t != nil && t.Position != nil {
-		line, column = t.Position.Line, t.Position.Column
+func position(t *token.Token) (line, column int) {
+	if t == nil || t.Position == nil {
+		return 1, 1
 	}
+	return t.Position.Line, t.Position.Column
+}
+
+func (d *Document) errorAt(t *token.Token, format string, args ...any) error {
+	line, column := position(t)
 	return fmt.Errorf("%s:%d:%d: %s", d.name, line, column, fmt.Sprintf(format, args...))
 }
 

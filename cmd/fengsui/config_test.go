@@ -67,11 +67,14 @@ func TestInitWritesASoundConfiguration(t *testing.T) {
 		t.Fatalf("init: status %d: %s", status, errs.String())
 	}
 	config := filepath.Join(folder, "fengsui.yaml")
-	if status := execute(t.Context(), term, []string{"check", "-config", config}); status != 0 {
-		t.Fatalf("check: status %d: %s", status, errs.String())
+	if status := execute(t.Context(), term, []string{"check", "-config", config, "-lang", "en"}); status != 0 {
+		t.Fatalf("check: status %d: %s", status, out.String())
 	}
-	if !strings.Contains(out.String(), "is sound") {
+	if !strings.Contains(out.String(), "is sound") || !strings.Contains(out.String(), "0 warnings") {
 		t.Errorf("check says %q", out.String())
+	}
+	if status := execute(t.Context(), term, []string{"test", "-config", config, "-coverage"}); status != 0 {
+		t.Errorf("test: status %d: %s", status, out.String())
 	}
 	if status := execute(t.Context(), term, []string{"init", folder}); status == 0 || !strings.Contains(errs.String(), "is there already") {
 		t.Errorf("a second init: status %d: %s", status, errs.String())

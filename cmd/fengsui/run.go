@@ -42,29 +42,6 @@ func runGateway(ctx context.Context, t terminal, args []string) error {
 	})
 }
 
-// runCheck is "fengsui check".
-func runCheck(t terminal, args []string) error {
-	flags := flag.NewFlagSet("check", flag.ContinueOnError)
-	path := flags.String("config", "fengsui.yaml", "config `file`")
-	if err := parseFlags(t, flags, args, 0); err != nil {
-		return err
-	}
-	cfg, err := loadConfig(*path)
-	if err != nil {
-		return err
-	}
-	if err := verifyNotify(cfg); err != nil {
-		return err
-	}
-	registry, set, err := readAll(cfg)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(t.out, "%s is sound: %d devices, %d rules\n", *path, registry.Len(), len(set))
-	reportUnarmed(t, registry, set)
-	return nil
-}
-
 // readAll reads everything an operator writes, without touching the data.
 func readAll(cfg Config) (*devices.Registry, []*rules.Rule, error) {
 	kinds, file, err := readDevices(cfg)
@@ -80,20 +57,4 @@ func readAll(cfg Config) (*devices.Registry, []*rules.Rule, error) {
 	}
 	set, err := readRules(cfg, kinds)
 	return registry, set, err
-}
-
-// reportUnarmed lists the rules that watch nothing because a design value is
-// missing: they are never skipped in silence.
-func reportUnarmed(t terminal, registry *devices.Registry, set []*rules.Rule) {
-	engine := rules.NewEngine(rules.EngineOptions{Registry: registry, Rules: set})
-	unarmed := engine.Unarmed()
-	fmt.Fprintf(t.out, "%d rules are armed at their points", engine.Armed())
-	if len(unarmed) == 0 {
-		fmt.Fprintln(t.out)
-		return
-	}
-	fmt.Fprintf(t.out, ", %d are not:\n", len(unarmed))
-	for _, u := range unarmed {
-		fmt.Fprintf(t.out, "  %s at %s: %s\n", u.Rule.ID, u.Device.Key(), u.Reason)
-	}
 }

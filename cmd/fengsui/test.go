@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -53,17 +54,12 @@ func runTest(t terminal, args []string) error {
 	return nil
 }
 
-// systemLanguage is what the people at this machine read; zh where it does not say.
+// systemLanguage is what the people at this machine read.
 func systemLanguage(env func(string) string) string {
-	for _, name := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
-		if v := env(name); v != "" && v != "C" && v != "POSIX" && !strings.HasPrefix(v, "C.") {
-			if strings.HasPrefix(v, "zh") {
-				return "zh"
-			}
-			return "en"
-		}
+	if strings.HasPrefix(cmp.Or(env("LC_ALL"), env("LC_MESSAGES"), env("LANG")), "zh") {
+		return "zh"
 	}
-	return "zh"
+	return "en"
 }
 
 // say picks one of the languages of a text.

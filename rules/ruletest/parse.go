@@ -162,7 +162,8 @@ func (p *parser) complain(path, format string, args ...any) {
 
 // place is where a path stands: file:line:column.
 func (p *parser) place(path string) string {
-	return strings.TrimSuffix(p.doc.Errorf(path, "").Error(), ": ")
+	line, column := p.doc.Position(path)
+	return fmt.Sprintf("%s:%d:%d", p.name, line, column)
 }
 
 func (p *parser) test(t *testText, at string) {
