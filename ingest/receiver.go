@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,8 +41,13 @@ type ReceiverOptions struct {
 	MaxBatch int
 
 	// MaxPending is how many bytes of messages may wait for the disk before
-	// Submit blocks. Default 16 MiB, about a tenth of a second of full load.
+	// Submit blocks. Default 2 MiB: eight batches keep the disk busy, and more
+	// would only make every message wait behind those of a flood.
 	MaxPending int
+
+	// Pace, if set, is called before each entry and may hold it back for a
+	// moment, so that those who read the log keep up with it.
+	Pace func(ctx context.Context)
 
 	// Now is the gateway's clock. It may stand still; where it steps back,
 	// messages keep the latest time given. Default: wall time at start plus
@@ -60,11 +66,14 @@ func (o *ReceiverOptions) fill() {
 		o.MaxBatch = 256 << 10
 	}
 	if o.MaxPending <= 0 {
-		o.MaxPending = 16 << 20
+		o.MaxPending = 2 << 20
 	}
 	if o.Now == nil {
 		start := time.Now()
 		o.Now = func() time.Time { return start.Add(time.Since(start)) }
+	}
+	if o.Pace == nil {
+		o.Pace = func(context.Context) {}
 	}
 	if o.OnKept == nil {
 		o.OnKept = func(int, time.Duration) {}
@@ -89,9 +98,9 @@ type Receiver struct {
 	building *batch     // takes what is submitted; never nil
 	full     []*batch   // waiting for the disk, oldest first
 	spare    []*batch   // empty, for reuse
-	pending  int        // bytes submitted and not yet settled
-	space    chan struct{}
-	latest   int64 // newest received time given, in milliseconds
+	pending  int        // bytes submitted or let in, and not yet settled
+	waiting  []*turn    // who waits in Submit, in the order in which they came
+	latest   int64      // newest received time given, in milliseconds
 	books    books
 }
 
@@ -124,11 +133,12 @@ func NewReceiver(o ReceiverOptions) *Receiver {
 //
 // Submit blocks while MaxPending bytes wait for the disk, until there is room
 // or ctx is done: that is the back-pressure on all sources. With a ctx that is
-// done already it only tries.
+// done already it only tries. Nobody overtakes those who wait, so that one who
+// sends a little waits no longer than one who floods.
 func (r *Receiver) Submit(ctx context.Context, m *Message, a Acker) error {
 	r.mu.Lock()
-	for r.pending >= r.o.MaxPending && r.closed == nil {
-		if err := r.waitForSpace(ctx); err != nil {
+	if r.closed == nil && (r.pending >= r.o.MaxPending || len(r.waiting) > 0) {
+		if err := r.wait(ctx, encodedSize(m)); err != nil {
 			r.mu.Unlock()
 			return err
 		}
@@ -150,20 +160,37 @@ func (r *Receiver) Submit(ctx context.Context, m *Message, a Acker) error {
 	return nil
 }
 
-// waitForSpace gives up the lock until messages were settled.
-func (r *Receiver) waitForSpace(ctx context.Context) error {
-	if r.space == nil {
-		r.space = make(chan struct{})
+// turn is one who waits in Submit.
+type turn struct {
+	size  int           // of the message, about
+	come  chan struct{} // closed when it may go on
+	in    bool          // size is part of pending
+	leave bool          // it does not wait any more
+}
+
+// wait gives up the lock until it is the caller's turn.
+func (r *Receiver) wait(ctx context.Context, size int) error {
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	space := r.space
+	t := &turn{size: size, come: make(chan struct{})}
+	r.waiting = append(r.waiting, t)
 	r.mu.Unlock()
-	defer r.mu.Lock()
+	var err error
 	select {
-	case <-space:
-		return nil
+	case <-t.come:
 	case <-ctx.Done():
-		return ctx.Err()
+		err = ctx.Err()
 	}
+	r.mu.Lock()
+	t.leave = true
+	if t.in {
+		r.pending -= t.size // what it lets in counts from now on
+	}
+	if err != nil {
+		r.admit()
+	}
+	return err
 }
 
 func (r *Receiver) take(m *Message, a Acker) {
@@ -219,6 +246,7 @@ func (r *Receiver) Run(ctx context.Context) error {
 		if b == nil {
 			return nil
 		}
+		r.o.Pace(ctx)
 		if err := r.commit(ctx, whole, b); err != nil {
 			r.fail(b, err)
 			return err
@@ -332,12 +360,24 @@ func (r *Receiver) settle(b *batch, enter func(sum)) {
 	r.admit()
 }
 
-// admit wakes whoever waits in Submit to look again. The lock is held.
+// admit lets those in who wait, first come first in, once half of what may be
+// pending is free: a turn for each message would cost more than the message. When
+// nobody waits any more the door is open to all. The lock is held.
 func (r *Receiver) admit() {
-	if r.space != nil {
-		close(r.space)
-		r.space = nil
+	if r.closed == nil && r.pending > r.o.MaxPending/2 {
+		return
 	}
+	n := 0
+	for n < len(r.waiting) && (r.closed != nil || r.pending < r.o.MaxPending) {
+		t := r.waiting[n]
+		n++
+		if !t.leave {
+			t.in = true
+			r.pending += t.size
+			close(t.come)
+		}
+	}
+	r.waiting = slices.Delete(r.waiting, 0, n)
 }
 
 // empty returns a batch to fill. The lock is held.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -224,6 +225,90 @@ func TestSubmitBlocksWhileTooMuchIsPending(t *testing.T) {
 		}
 		if s := r.Stats()["embedded"]; s.Received != 2 || s.Kept != 2 {
 			t.Errorf("books: %+v; what Submit did not take must not be in them", s)
+		}
+	})
+}
+
+// However hard one sender floods, another waits for what was taken before it and
+// no longer.
+func TestOneWhoFloodsDoesNotHoldUpTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &memoryLog{gate: make(chan error)}
+		r := ingest.NewReceiver(ingest.ReceiverOptions{Log: log, MaxPending: 10_000, MaxBatch: 1000})
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- r.Run(ctx) }()
+		for range 3 {
+			go func() {
+				for r.Submit(ctx, publish(0, string(make([]byte, 100))), nil) == nil {
+				}
+			}()
+		}
+		synctest.Wait() // the flood waits for room
+		const others = 5
+		for i := range others {
+			go r.Submit(ctx, publish(0, fmt.Sprint("other ", i)), nil)
+			synctest.Wait()
+		}
+		before := r.Pending()
+		var order []string
+		for sums := 0; len(order) < others && sums < 20_000; {
+			log.gate <- nil
+			synctest.Wait()
+			sums, order = 0, order[:0]
+			for _, p := range log.payloads(t) {
+				sums += len(p)
+				if len(p) < 100 {
+					order = append(order, p)
+				}
+			}
+			if sums > before+10_000 {
+				break
+			}
+		}
+		slices.Sort(order) // those let in together come in any order
+		if want := []string{"other 0", "other 1", "other 2", "other 3", "other 4"}; !slices.Equal(order, want) {
+			t.Errorf("after twice what was pending, there are %q", order)
+		}
+		stop()
+		close(log.gate)
+		if err := <-ended; err != nil {
+			t.Error("Run:", err)
+		}
+	})
+}
+
+// A full log is no failed one: nothing is acknowledged or refused, and when there
+// is room again it goes on.
+func TestFullLogIsWaitedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &memoryLog{gate: make(chan error)}
+		r := ingest.NewReceiver(ingest.ReceiverOptions{Log: log})
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- r.Run(ctx) }()
+		a := &told{}
+		mustSubmit(t, r, publish(1, "a"), a)
+		for range 3 {
+			log.gate <- fmt.Errorf("%w: 5 bytes of 5", journal.ErrFull)
+		}
+		if got := a.all(); len(got) != 0 {
+			t.Errorf("the sender was told %q", got)
+		}
+		log.gate <- nil
+		synctest.Wait()
+		if got := a.all(); !slices.Equal(got, []string{"kept 1"}) {
+			t.Errorf("the sender was told %q", got)
+		}
+		mustSubmit(t, r, publish(2, "b"), a)
+		log.gate <- journal.ErrFull
+		synctest.Wait()
+		stop() // does not wait for room
+		if err := <-ended; !errors.Is(err, journal.ErrFull) {
+			t.Errorf("Run: %v", err)
+		}
+		if got := a.all(); len(got) != 2 || !strings.HasPrefix(got[1], "failed 2") {
+			t.Errorf("the sender was told %q", got)
 		}
 	})
 }

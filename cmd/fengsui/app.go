@@ -95,8 +95,9 @@ func runApp(ctx context.Context, o appOptions) error {
 		return err
 	}
 	parts.certificate = certificate
+	pacer := newPacer(input)
 	receiver := ingest.NewReceiver(ingest.ReceiverOptions{
-		Log: input, Now: now, OnKept: meters.Kept, Logger: logger.With("part", "receiver"),
+		Log: input, Now: now, Pace: pacer.wait, OnKept: meters.Kept, Logger: logger.With("part", "receiver"),
 	})
 	sources, err := newSources(cfg, receiver, inventory, routes, certificate, logger)
 	if err != nil {
@@ -121,7 +122,7 @@ func runApp(ctx context.Context, o appOptions) error {
 		Book:     alarms.NewBook(),
 		Presence: present, Feedback: feedback,
 		Snapshot: snapshotFile(filepath.Join(cfg.Data, "snapshot")),
-		Now:      now, OnJudged: meters.Judged, Logger: logger.With("part", "judge"),
+		Now:      now, OnJudged: meters.Judged, Pacer: pacer, Logger: logger.With("part", "judge"),
 	})
 	inventory.onChange, inventory.dropped = judge.Reconfigure, sources.drop
 

@@ -69,6 +69,7 @@ type judgeOptions struct {
 	Snapshot snapshotFile
 	Now      func() time.Time               // receive clock, shared with the receiver
 	OnJudged func(n int, age time.Duration) // messages judged, age of the oldest
+	Pacer    *pacer
 	Logger   *slog.Logger
 }
 
@@ -244,6 +245,7 @@ func (j *judge) telegram(m *message) {
 // told lets others see what was judged: the installer, the metrics, the console.
 func (j *judge) told(e *entry) {
 	j.status.publish(j)
+	j.Pacer.judged(j.position)
 	if !j.quiet.live() {
 		return
 	}

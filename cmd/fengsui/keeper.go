@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"fengsui/ingest"
@@ -33,6 +34,54 @@ func (c canary) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// pacer holds the intake back while the judge is behind the head of the input
+// log: a flood then waits in the devices, and not between an alarm and the
+// screen. It is only ever for a moment, so that a judge that stands still, or
+// one that catches up after a restart, keeps no message from the disk.
+type pacer struct {
+	input    *journal.Log
+	position atomic.Uint64 // of the last entry judged
+	moved    chan struct{}
+}
+
+func newPacer(input *journal.Log) *pacer {
+	return &pacer{input: input, moved: make(chan struct{}, 1)}
+}
+
+// judged says how far the judge is.
+func (p *pacer) judged(position uint64) {
+	p.position.Store(position)
+	select {
+	case p.moved <- struct{}{}:
+	default:
+	}
+}
+
+const (
+	paceEntries  = 4 // of 256 KB in a flood
+	pacePatience = 200 * time.Millisecond
+)
+
+func (p *pacer) wait(ctx context.Context) {
+	if p.behind() <= paceEntries {
+		return
+	}
+	patience := time.NewTimer(pacePatience)
+	defer patience.Stop()
+	for p.behind() > paceEntries {
+		select {
+		case <-p.moved:
+		case <-patience.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// behind is how many entries the judge has before it.
+func (p *pacer) behind() uint64 { return p.input.Last().Seq - p.position.Load() }
 
 // trimmer drops the oldest segments of the input and readings logs: those older
 // than keep, and those beyond the share of its limit that a log may fill, but
