@@ -33,10 +33,15 @@ func (c *counts) add(o *devices.Outcome) {
 	}
 	c.Quarantined = cloned(c.Quarantined)
 	for i := range o.Rejections {
-		if o.Rejections[i].Whole {
-			c.Quarantined[o.Rejections[i].Code]++
+		// A message may be refused for many reasons; it counts once, for the first.
+		if r := &o.Rejections[i]; r.Whole && (i == 0 || !sameMessage(r, &o.Rejections[i-1])) {
+			c.Quarantined[r.Code]++
 		}
 	}
+}
+
+func sameMessage(a, b *devices.Rejection) bool {
+	return a.Position == b.Position && a.Index == b.Index
 }
 
 func (c *counts) event(t alarms.EventType) {

@@ -315,9 +315,12 @@ type rejectionView struct {
 }
 
 func (s *Server) rejections(limit int, site, device string) []rejectionView {
-	prefix := "v1/" + site + "/"
+	prefix, key := "v1/"+site+"/", site+"/"+device
 	list := []rejectionView{}
 	for _, r := range s.o.Quarantine.Rejections(limit, func(r *devices.Rejection) bool {
+		if r.Device != "" { // as foreign topics have it, which need not name it
+			return site == "" || r.Device == key || device == "" && strings.HasPrefix(r.Device, key)
+		}
 		return (site == "" || strings.HasPrefix(r.Topic, prefix)) && (device == "" || strings.HasPrefix(r.Topic, prefix+device+"/"))
 	}) {
 		list = append(list, rejectionView{alarms.Time(r.Received), r})
