@@ -17,6 +17,10 @@ import (
 // times the CPU.
 const writeInterval = 100 * time.Millisecond
 
+// notifyBatch is how many events an endpoint gets at a time: each may be a call,
+// and the cursor moves behind the last of them.
+const notifyBatch = 100
+
 // outlets are the sinks that are configured: each a cursor over a log.
 type outlets struct {
 	readings  []*sinks.Runner // over the readings log
@@ -29,12 +33,13 @@ type outlets struct {
 
 func newOutlets(ctx context.Context, cfg Config, store *journal.Store, readings *journal.Log, alarms *journal.KeyedLog, logger *slog.Logger) (*outlets, error) {
 	o := &outlets{logger: logger.With("part", "sink")}
-	run := func(sink sinks.Sink, log sinks.Log, cursor string, interval time.Duration) (*sinks.Runner, error) {
+	run := func(sink sinks.Sink, log sinks.Log, cursor string, pace sinks.RunnerOptions) (*sinks.Runner, error) {
 		c, err := store.Cursor(ctx, cursor)
 		if err != nil {
 			return nil, err
 		}
-		return sinks.NewRunner(sinks.RunnerOptions{Sink: sink, Log: log, Cursor: c, Interval: interval, Logger: o.logger}), nil
+		pace.Sink, pace.Log, pace.Cursor, pace.Logger = sink, log, c, o.logger
+		return sinks.NewRunner(pace), nil
 	}
 	if cfg.Influx != nil {
 		server, err := influx.New(influx.Options{
@@ -47,11 +52,11 @@ func newOutlets(ctx context.Context, cfg Config, store *journal.Store, readings 
 			return nil, err
 		}
 		o.server = server
-		r, err := run(server.Readings(), readings, "readings/influx", writeInterval)
+		r, err := run(server.Readings(), readings, "readings/influx", sinks.RunnerOptions{Interval: writeInterval})
 		if err != nil {
 			return nil, err
 		}
-		a, err := run(server.Alarms(), alarms, "alarms/influx", writeInterval)
+		a, err := run(server.Alarms(), alarms, "alarms/influx", sinks.RunnerOptions{Interval: writeInterval})
 		if err != nil {
 			return nil, err
 		}
@@ -73,7 +78,7 @@ func newOutlets(ctx context.Context, cfg Config, store *journal.Store, readings 
 		if err != nil {
 			return nil, fmt.Errorf("notify endpoint %s: %w", cfg.Notify[i].Name, err)
 		}
-		r, err := run(e, alarms, "alarms/"+e.Name(), 0)
+		r, err := run(e, alarms, "alarms/"+e.Name(), sinks.RunnerOptions{MaxUnits: notifyBatch})
 		if err != nil {
 			return nil, err
 		}

@@ -12,11 +12,15 @@ import (
 
 // TestARefusedTokenIsAnAlarm: an InfluxDB that refuses the token stops the sink,
 // and somebody is told; devices and alarms go on, and a restart tells it no
-// second time.
+// second time. When the token file is put right it goes on by itself.
 func TestARefusedTokenIsAnAlarm(t *testing.T) {
 	var asked atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
+		if r.Header.Get("Authorization") == "Token valid" {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusUnauthorized)
 		fmt.Fprint(w, `{"code":"unauthorized","message":"unauthorized access"}`)
@@ -48,4 +52,15 @@ func TestARefusedTokenIsAnAlarm(t *testing.T) {
 			t.Errorf("after a restart the alarm log tells of the same trouble: %s", e.Type)
 		}
 	}
+	g.write("influx.token", "valid\n")
+	g.waitAlarm("the end of the trouble, without anybody's help", func(a *alarms.Alarm) bool {
+		return a.ID == trouble.ID && a.State == alarms.ClearedUnacked
+	})
+	g.eventually("everything that waited in InfluxDB", func() error {
+		if lag := g.metric("fengsui_sink_lag_entries"); lag != 0 {
+			return fmt.Errorf("%v entries behind", lag)
+		}
+		return nil
+	})
+	g.stop()
 }
