@@ -22,38 +22,7 @@ func TestNoSilenceStormAfterAPause(t *testing.T) {
 		lines = append(lines, fmt.Sprintf("id: d%02d, kind: combustible_gas, state: in_service", i))
 	}
 	g := newGateway(t, siteYAML(t, "s", "pw", lines...), "")
-	run := func(start time.Time, while func()) {
-		t.Helper()
-		cfg, err := loadConfig(g.config())
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		ready, ended := make(chan struct{}), make(chan error, 1)
-		g.output = &lockedBuffer{}
-		begun := time.Now()
-		go func() {
-			ended <- runApp(ctx, appOptions{
-				Config: cfg, AdminToken: g.token, Wall: func() time.Time { return start.Add(time.Since(begun)) },
-				Logger: newLogger(g.output, "info"), Ready: func(addresses) { close(ready) },
-			})
-		}()
-		select {
-		case <-ready:
-			g.ended = make(chan struct{})
-			g.waitReady()
-		case err := <-ended:
-			t.Fatalf("the gateway ended: %v\n%s", err, g.output)
-		}
-		while()
-		cancel()
-		if err := <-ended; err != nil {
-			t.Fatalf("the gateway ended: %v\n%s", err, g.output)
-		}
-	}
-
-	now := time.Now()
-	run(now, func() {
+	g.inProcess(time.Now, func() {
 		c := connect(t, g.mqtt, "all", "s", "pw")
 		for i := range count {
 			token := c.Publish(fmt.Sprintf("v1/s/d%02d/telemetry", i), 1, false, `{"values":{"gas_lel_pct":0.5}}`)
@@ -63,7 +32,7 @@ func TestNoSilenceStormAfterAPause(t *testing.T) {
 		}
 		g.balanced()
 	})
-	run(now.Add(2*time.Hour), func() {
+	g.inProcess(func() time.Time { return time.Now().Add(2 * time.Hour) }, func() {
 		// Several canaries have driven the judge's clock when the third is seen.
 		for range 3 {
 			seen := g.canaryTime()
@@ -81,6 +50,36 @@ func TestNoSilenceStormAfterAPause(t *testing.T) {
 			t.Errorf("the canary is %v s old by the gateway's own clock", age)
 		}
 	})
+}
+
+// inProcess runs the gateway in this process, by a wall clock of the test's own.
+func (g *gateway) inProcess(wall func() time.Time, while func()) {
+	g.t.Helper()
+	cfg, err := loadConfig(g.config())
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(g.t.Context())
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	g.output = &lockedBuffer{}
+	go func() {
+		ended <- runApp(ctx, appOptions{
+			Config: cfg, AdminToken: g.token, Wall: wall,
+			Logger: newLogger(g.output, "info"), Ready: func(addresses) { close(ready) },
+		})
+	}()
+	select {
+	case <-ready:
+		g.ended = make(chan struct{})
+		g.waitReady()
+	case err := <-ended:
+		g.t.Fatalf("the gateway ended: %v\n%s", err, g.output)
+	}
+	while()
+	cancel()
+	if err := <-ended; err != nil {
+		g.t.Fatalf("the gateway ended: %v\n%s", err, g.output)
+	}
 }
 
 // canaryTime is when the newest canary that was judged had been received.

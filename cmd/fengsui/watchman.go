@@ -98,7 +98,7 @@ const longLag = 3 * time.Minute
 // troubles are what can be wrong with the gateway itself; those that are well
 // have no reason.
 func (m *measured) troubles() map[string]trouble {
-	t := map[string]trouble{"disk": m.disk.trouble()}
+	t := map[string]trouble{"disk": m.disk.trouble(), "clock": m.clock.trouble()}
 	fault := func(name, reason string) {
 		t[name] = trouble{}
 		if reason != "" {
