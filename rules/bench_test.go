@@ -2,6 +2,7 @@ package rules_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -72,6 +73,32 @@ func BenchmarkJudge(b *testing.B) {
 				e.Judge(r, now, nil)
 			}
 		})
+	}
+}
+
+// BenchmarkMemory says what a point costs: 10,000 devices with five fields and
+// five ladders, with ten minutes of samples.
+func BenchmarkMemory(b *testing.B) {
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	for b.Loop() {
+		before := heap()
+		e, readings := benchWorld(b, 10_000)
+		with := heap()
+		for now := start; now < start+30*60_000; now += 60_000 {
+			for _, r := range readings {
+				r.Time, r.Received = now, now
+				e.Judge(r, now, nil)
+			}
+		}
+		points := float64(5 * len(readings))
+		b.ReportMetric(float64(with-before)/points, "B/point-armed")
+		b.ReportMetric(float64(heap()-before)/points, "B/point")
+		runtime.KeepAlive(e)
 	}
 }
 

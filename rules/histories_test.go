@@ -166,6 +166,7 @@ type history struct {
 	messages []message // the last comes last, and at once
 	restarts []restart
 	after    int64 // how long the clock goes on behind the last message
+	probe    int64 // a moment on the way, ms from the start
 }
 
 type message struct {
@@ -215,11 +216,25 @@ func (h *house) draw(seed uint64) *history {
 		x.messages = append(x.messages, m)
 	}
 	x.finish()
+	x.probe = x.drawProbe(r)
 	for range r.IntN(4) {
 		at := r.IntN(len(x.arrivals()))
 		x.restarts = append(x.restarts, restart{at: at, from: r.IntN(at + 1)})
 	}
 	return x
+}
+
+// drawProbe is a moment when something may change: at a sample, a while behind
+// one, or when one leaves a window.
+func (x *history) drawProbe(r *rand.Rand) int64 {
+	at := pick(r, x.messages).time
+	switch m := x.rule.Measure; {
+	case m != nil && m.Over > 0 && r.IntN(2) == 0:
+		return at + m.Over.Milliseconds() + pick(r, []int64{-1, 0, 1, 700})
+	case r.IntN(2) == 0:
+		return at + r.Int64N(600_000)
+	}
+	return at
 }
 
 // finish lets the last message come last, and at once.
@@ -430,6 +445,20 @@ func (g *gateway) play() (atEnd, after string, err error) {
 	return atEnd, after, err
 }
 
+// playUntil lets arrive what arrives until then and says what is open.
+func (g *gateway) playUntil(t int64) (string, error) {
+	n := 0
+	for _, a := range g.history.arrivals() {
+		if a.received <= t {
+			a.payload = a.message.payload()
+			g.judge(n, &a, false)
+			n++
+		}
+	}
+	g.advance(n, start+t)
+	return g.open()
+}
+
 // restart goes on from a snapshot with what arrived since; all of that was told.
 func (g *gateway) restart(r restart, arrivals []arrival, s saved) error {
 	if err := g.restore(s); err != nil {
@@ -490,11 +519,16 @@ func (x *history) verdict() (wrong string, alarmed bool) {
 	if err != nil {
 		return "ordered: " + err.Error(), true
 	}
+	onTheWay, err := newGateway(x.ordered()).playUntil(x.probe)
+	if err != nil {
+		return "on the way: " + err.Error(), true
+	}
 	end := start + x.messages[len(x.messages)-1].time
 	m := &model{rule: x.rule, baselines: x.device.Baselines}
 	for _, c := range []struct{ at, any, ordered, model string }{
 		{"at the end", anyEnd, orderedEnd, m.level(x.samples(), end).String()},
 		{"after the end", anyAfter, orderedAfter, m.level(x.samples(), end+x.after).String()},
+		{fmt.Sprintf("on the way, at %d ms", x.probe), onTheWay, onTheWay, m.level(x.samples(), start+x.probe).String()},
 	} {
 		word, orderedWord := firstWord(c.any), firstWord(c.ordered)
 		if word != c.model || orderedWord != c.model || c.any != c.ordered && !x.backfills() {

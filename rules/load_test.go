@@ -134,7 +134,7 @@ func TestVersionFollowsTheText(t *testing.T) {
 }
 
 func FuzzParseRules(f *testing.F) {
-	for _, text := range []string{gasRules, cableRules, pondRules} {
+	for _, text := range []string{gasRules, cableRules, pondRules, measuredRules, confirmRules, valve, measuredRule, expectingRule} {
 		f.Add([]byte(text))
 	}
 	kinds := testKinds(f)

@@ -240,34 +240,61 @@ func (w *window) counted(reading float64) float64 {
 // slope is the median of the slopes between any two places (Theil and Sen): up
 // to three samples in ten may lie anywhere without moving it far.
 func (w *window) slope(per time.Duration) float64 {
-	var slopes [rateSlots * (rateSlots + 1) / 2]float64
-	n, slots := 0, w.slots[max(len(w.slots)-rateSlots-1, 0):]
-	for i := range slots {
+	const most = rateSlots + 1 // those at both ends lie in the window with a part
+	var at, mean [most]float64
+	var slopes [most * (most - 1) / 2]float64
+	n, slots := 0, w.slots[max(len(w.slots)-most, 0):]
+	for i, s := range slots {
+		at[i] = float64(s.time) - float64(s.behind)/float64(s.n)
+		mean[i] = s.number / float64(s.n)
 		for j := range i {
-			a, b := &slots[j], &slots[i]
-			slopes[n] = (b.mean() - a.mean()) / (b.middle() - a.middle())
+			slopes[n] = (mean[i] - mean[j]) / (at[i] - at[j])
 			n++
 		}
 	}
 	return median(slopes[:n]) * float64(per.Milliseconds())
 }
 
-func (s *slot) mean() float64 { return s.number / float64(s.n) }
-
-// middle is the mean time of the samples.
-func (s *slot) middle() float64 { return float64(s.time) - float64(s.behind)/float64(s.n) }
-
-// median puts numbers in another order.
+// median puts the numbers in another order.
 func median(numbers []float64) float64 {
+	half := len(numbers) / 2
 	if len(numbers) == 0 {
 		return math.NaN()
 	}
-	slices.Sort(numbers)
-	half := len(numbers) / 2
+	upper := nth(numbers, half)
 	if len(numbers)%2 == 1 {
-		return numbers[half]
+		return upper
 	}
-	return (numbers[half-1] + numbers[half]) / 2
+	return (slices.Max(numbers[:half]) + upper) / 2
+}
+
+// nth is the number that would stand at place n if all were sorted; none greater
+// is left before it.
+func nth(numbers []float64, n int) float64 {
+	low, high := 0, len(numbers)-1
+	for low < high {
+		pivot, i, j := numbers[(low+high)/2], low, high
+		for i <= j {
+			for numbers[i] < pivot {
+				i++
+			}
+			for numbers[j] > pivot {
+				j--
+			}
+			if i <= j {
+				numbers[i], numbers[j] = numbers[j], numbers[i]
+				i, j = i+1, j-1
+			}
+		}
+		if n <= j {
+			high = j
+		} else if n >= i {
+			low = i
+		} else {
+			break
+		}
+	}
+	return numbers[n]
 }
 
 // measuredField is the field as a rule sees it: with the range of what it

@@ -15,12 +15,33 @@ import (
 )
 
 // propertyWorld has a point of every sort: at once with a slow clearing, slow
-// with three steps, states, low is worse, and one without a rule.
+// with three steps, states, low is worse, everything that is measured, confirmed
+// or expected, and one without a rule.
 func propertyWorld(t testing.TB) *world {
-	pond := config("west", "p1", "pond")
+	pond, slope := config("west", "p1", "pond"), config("west", "s1", "slope")
 	pond.Params = map[string]float64{"min_dry_beach_m": 100}
-	return newWorld(t, gas("east", "g1"), gas("east", "g2"), config("east", "c1", "cable"), pond)
+	slope.Baselines = []devices.Baseline{{Field: "tilt_x_deg", Value: 1, From: time.UnixMilli(start)}, {Field: "tilt_x_deg", Value: 2.5, From: time.UnixMilli(start).Add(20 * time.Minute)}}
+	w := newWorld(t, gas("east", "g1"), gas("east", "g2"), config("east", "c1", "cable"), pond, slope)
+	w.rules = append(w.rules, w.parse(valve, measuredRules, confirmRules)...)
+	w.reg = w.registry()
+	w.engine = rules.NewEngine(w.options())
+	w.boot()
+	return w
 }
+
+const measuredRules = `
+kind: slope
+rules:
+  - {id: rain, field: rain_5min_mm, measure: {sum: {over: 20m}}, worse: high, ` + rulesHead + `, clear: {hysteresis: 5}, steps: [{level: yellow, limit: 20}, {level: red, limit: 40, for: 1m}]}
+  - {id: total, field: rain_total_mm, measure: {growth: {over: 20m}}, worse: high, ` + rulesHead + `, clear: {hysteresis: 5, for: 1m}, steps: [{level: yellow, limit: 20}]}
+  - {id: velocity, field: gnss_dx_mm, measure: {rate: {over: 20m, per: 1h, samples: 3}}, unit: mm/h, confirm: {n: 2, of: 3}, worse: both, ` + rulesHead + `, clear: {hysteresis: 5}, steps: [{level: yellow, limit: 10}, {level: red, limit: 100}]}
+  - {id: tilt, field: tilt_x_deg, measure: {delta: {}}, worse: both, ` + rulesHead + `, clear: {hysteresis: 0.5}, steps: [{level: yellow, limit: 1, for: 1m}, {level: red, limit: 5}]}
+`
+
+const confirmRules = `
+kind: cable
+rules: [{id: confirm, field: cable_temp_2_c, confirm: {n: 2, of: 3}, worse: high, ` + rulesHead + `, clear: {hysteresis: 5}, steps: [{level: yellow, limit: 60}, {level: red, limit: 80, for: 1m}]}]
+`
 
 type measured struct {
 	key, field string
@@ -35,6 +56,12 @@ func measurable() []measured {
 		{"east/g1", "detector_state", []float64{0, 1, 2, 3, 4, 5}},
 		{"east/c1", "cable_temp_1_c", []float64{20, 54, 57, 61, 66, 71, 76, 81}},
 		{"west/p1", "dry_beach_m", []float64{90, 101, 110, 121, 150}},
+		{"east/c1", "cable_temp_2_c", []float64{20, 57, 61, 81}},
+		{"east/g2", "valve_state", []float64{0, 1, 2}},
+		{"west/s1", "rain_5min_mm", []float64{0, 0.1, 7, 15}},
+		{"west/s1", "rain_total_mm", []float64{0, 10, 20, 35}},
+		{"west/s1", "gnss_dx_mm", []float64{0, 1, 2, 5, -5}},
+		{"west/s1", "tilt_x_deg", []float64{0, 1, 2, 2.5, 4, 8}},
 	}
 }
 
@@ -214,20 +241,23 @@ func TestRestoreContinues(t *testing.T) {
 func FuzzRestore(f *testing.F) {
 	w := propertyWorld(f)
 	for _, n := range []float64{1, 60, 61, 85} {
-		w.see("east/g1", "gas_lel_pct", n).see("east/c1", "cable_temp_1_c", n).after(time.Minute)
+		w.see("east/g1", "gas_lel_pct", n).see("east/c1", "cable_temp_1_c", n).see("east/c1", "cable_temp_2_c", n).see("east/g1", "valve_state", 1)
+		w.see("west/s1", "rain_5min_mm", n/2).see("west/s1", "rain_total_mm", n).see("west/s1", "gnss_dx_mm", n).after(time.Minute)
 		snapshot, err := w.engine.Snapshot()
 		if err != nil {
 			f.Fatal(err)
 		}
 		f.Add(snapshot)
 	}
-	r := w.reading("east/g1", "gas_lel_pct", 60)
+	readings := []*devices.Reading{w.reading("east/g1", "gas_lel_pct", 60), w.reading("west/s1", "rain_5min_mm", 10), w.reading("west/s1", "rain_total_mm", 10), w.reading("west/s1", "gnss_dx_mm", 10)}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		e := rules.NewEngine(w.options())
 		if e.Restore(data) != nil {
 			return
 		}
-		e.Judge(r, w.now, nil)
+		for _, r := range readings {
+			e.Judge(r, w.now, nil)
+		}
 		e.Advance(w.now+1000, nil)
 		e.Levels(nil)
 		if _, err := e.Snapshot(); err != nil {
