@@ -176,3 +176,78 @@ func acceptRouted(i *Intake, in Incoming) string {
 	}
 	return b.String()
 }
+
+// FuzzRoutes: no payload under any foreign topic trips the shipped routes; what
+// comes out is finite, of a device the credential covers, and in the books.
+func FuzzRoutes(f *testing.F) {
+	kinds := shippedKinds(f)
+	registry, routes := fieldRegistry(f, kinds), shippedRoutes(f, kinds)
+	text, err := os.ReadFile("testdata/routes.txt")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if len(line) > 0 && line[0] == '2' {
+			in := routed(f, line)
+			f.Add(in.Topic, in.Payload)
+		}
+	}
+	intake := NewIntake(IntakeOptions{Registry: registry, Routes: routes})
+	f.Fuzz(func(t *testing.T, topic string, payload []byte) {
+		var d Decoded
+		var out Outcome
+		in := Incoming{Received: 1656311526000, Source: "embedded", Client: "c", User: "canteen", Topic: topic, Payload: payload}
+		intake.Decode(in, &d)
+		v := intake.Accept(&d, &out)
+		if out.Accepted+out.Duplicates+out.Quarantined != 1 || v.Class == Quarantined && len(v.Rejections) == 0 {
+			t.Fatalf("%+v", out)
+		}
+		for _, r := range v.Readings {
+			if r.Device.Site.ID != "canteen" {
+				t.Errorf("the credential of canteen spoke for %s", r.Device.Key())
+			}
+		}
+		for _, r := range v.Rejections {
+			if r.Byte < 0 || r.Byte > 4*len(payload)+1 {
+				t.Errorf("byte %d of %d: %+v", r.Byte, len(payload), r)
+			}
+		}
+		Explain(registry, routes, in)
+	})
+}
+
+// FuzzParseRoutes: no file of routes trips the reader of them.
+func FuzzParseRoutes(f *testing.F) {
+	kinds := shippedKinds(f)
+	names, err := filepath.Glob("../configs/routes/*.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		routes, err := ParseRoutes([]RouteText{{"r.yaml", text}}, kinds)
+		if err == nil && len(routes.All()) == 0 {
+			t.Error("no routes and no complaint")
+		}
+	})
+}
+
+// BenchmarkRoute is a message of a foreign format beside one of the house's.
+func BenchmarkRoute(b *testing.B) {
+	kinds := shippedKinds(b)
+	i := NewIntake(IntakeOptions{Registry: fieldRegistry(b, kinds), Routes: shippedRoutes(b, kinds)})
+	in := Incoming{Received: 1656311526000, Source: "embedded", User: "canteen", Topic: "v1/gateway/telemetry",
+		Payload: []byte(`{"YD-1204":[{"ts":1656311525000,"values":{"residual_current_ma":312,"cable_temp_1_c":47.5,"cable_temp_2_c":40.5,"cable_temp_3_c":41.5,"ambient_temp_c":31.2}}]}`)}
+	var d Decoded
+	b.SetBytes(int64(len(in.Payload)))
+	b.ReportAllocs()
+	for b.Loop() {
+		i.Decode(in, &d)
+	}
+}

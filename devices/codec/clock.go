@@ -36,6 +36,7 @@ type timeFormat struct {
 	unit   float64 // ms of a number's unit; 0: told by its size
 	layout string  // empty: a number
 	zoned  bool    // the layout names a zone
+	utc    bool    // with the letter Z alone
 }
 
 // NewClock reads the formats: auto, s, ms, us, rfc3339, or a pattern such as
@@ -57,7 +58,7 @@ var usual = []timeFormat{
 	{},
 	{layout: time.RFC3339, zoned: true},
 	{layout: "2006-01-02T15:04:05"}, {layout: "2006-01-02 15:04:05"}, {layout: "2006/01/02 15:04:05"},
-	{layout: "20060102T150405Z", zoned: true}, {layout: "20060102T150405"},
+	{layout: "20060102T150405Z", zoned: true, utc: true}, {layout: "20060102T150405"},
 	{layout: "15:04:05 01/02/2006 MST", zoned: true},
 }
 
@@ -74,28 +75,28 @@ func parseFormat(text string) ([]timeFormat, error) {
 	case "rfc3339":
 		return []timeFormat{{layout: time.RFC3339, zoned: true}}, nil
 	}
-	layout, zoned := layoutOf(text)
+	layout, zoned, utc := layoutOf(text)
 	if !strings.Contains(layout, "2006") && !strings.Contains(layout, "06") || !strings.Contains(layout, "15") {
 		return nil, fmt.Errorf("time format %q: want auto, s, ms, us, rfc3339 or a pattern such as yyyy-MM-dd HH:mm:ss", text)
 	}
-	return []timeFormat{{layout: layout, zoned: zoned}}, nil
+	return []timeFormat{{layout: layout, zoned: zoned, utc: utc}}, nil
 }
 
 // layoutOf turns a pattern of yyyy MM dd HH mm ss SSS, with literals in single
 // quotes and XXX (+08:00) or zzz (UTC) for the zone, into Go's form.
-func layoutOf(pattern string) (layout string, zoned bool) {
+func layoutOf(pattern string) (layout string, zoned, utc bool) {
 	words := strings.NewReplacer("yyyy", "2006", "yy", "06", "MM", "01", "dd", "02", "HH", "15", "mm", "04", "ss", "05", "SSS", "000", "XXX", "Z07:00", "zzz", "MST")
 	var b strings.Builder
 	for i, part := range strings.Split(pattern, "'") {
 		if i%2 == 1 {
 			b.WriteString(part) // a literal
-			zoned = zoned || part == "Z"
+			utc = utc || part == "Z"
 			continue
 		}
 		b.WriteString(words.Replace(part))
 		zoned = zoned || strings.Contains(part, "XXX") || strings.Contains(part, "zzz")
 	}
-	return b.String(), zoned
+	return b.String(), zoned || utc, utc
 }
 
 // Read is Unix ms of a time as a device wrote it.
@@ -115,7 +116,11 @@ func (c *Clock) Read(text []byte) (ms int64, ok bool) {
 
 func (c *Clock) read(f *timeFormat, text []byte) (ms int64, ok bool) {
 	if f.layout != "" {
-		t, err := time.ParseInLocation(f.layout, string(text), c.location())
+		zone := c.location()
+		if f.utc {
+			zone = time.UTC
+		}
+		t, err := time.ParseInLocation(f.layout, string(text), zone)
 		if err != nil {
 			return 0, false
 		}

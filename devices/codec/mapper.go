@@ -56,6 +56,7 @@ type Mapper struct {
 	trail   []hop
 	last    []hop // where the last name or time was read
 	explain func(Use)
+	uses    int // explained of the last payload
 	Mended  string // what had to be repaired in the last payload, for people
 }
 
@@ -130,7 +131,7 @@ func (w *Mapper) Decode(m *Mapping, e Envelope, payload []byte, fn func(*Sample)
 }
 
 func (w *Mapper) begin(m *Mapping, e Envelope) {
-	w.m, w.now, w.depth, w.listed, w.Mended = m, e.Now, 0, 0, ""
+	w.m, w.now, w.depth, w.listed, w.uses, w.Mended = m, e.Now, 0, 0, 0, ""
 	clear(w.groups)
 	w.groups, w.found, w.arena, w.trail = w.groups[:0], w.found[:0], w.arena[:0], w.trail[:0]
 	w.captures = slices.Grow(w.captures[:0], len(m.slots))[:len(m.slots)]
@@ -779,13 +780,24 @@ func (w *Mapper) placeOf(trail []hop) int {
 
 // used tells whoever wants to know that the place we are at was read.
 func (w *Mapper) used(as string) {
-	if w.explain != nil {
+	if w.explaining() {
 		w.explain(Use{w.shift + w.place(), as})
 	}
 }
 
+// explaining reports whether to find the place of what is read: that walks the
+// payload, so it is done for as many as people look at.
+func (w *Mapper) explaining() bool {
+	const most = 2000
+	if w.explain == nil || w.uses == most {
+		return false
+	}
+	w.uses++
+	return true
+}
+
 func (w *Mapper) usedBelow(keys []string) {
-	if w.explain == nil {
+	if !w.explaining() {
 		return
 	}
 	trail := slices.Clone(w.trail)

@@ -226,7 +226,7 @@ func (it *Item) value(n float64) float64 {
 	// A scale such as 0.001 is no binary number; the ninth decimal is beyond
 	// every sensor.
 	v := n*it.Scale + it.Offset
-	if size := math.Abs(v); size > 1e-3 && size < 1e6 {
+	if math.Abs(v) < 1e6 {
 		return math.Round(v*1e9) / 1e9
 	}
 	return v
