@@ -33,7 +33,7 @@ func (e *Engine) arm(o EngineOptions, old map[string]*device) {
 	e.devices, e.sites, e.unarmed, e.armed = nil, nil, nil, 0
 	e.waits, e.absences = timers{}, timers{}
 	e.pointers, e.keys = map[*devices.Device]*device{}, map[string]*device{}
-	sites, conditions := map[string]*site{}, map[limits]armed{}
+	sites, conditions := map[string]*site{}, map[limits]*armed{}
 	for r := range o.Registry.Devices() {
 		if !r.State.Judged() {
 			continue
@@ -47,6 +47,7 @@ func (e *Engine) arm(o EngineOptions, old map[string]*device) {
 		for _, rule := range byKind[r.Kind.ID] {
 			e.armAt(d, rule, conditions)
 		}
+		d.joinFields()
 		d.inherit(e, old[r.Key()])
 		e.absences.set(&d.timer)
 	}
@@ -66,8 +67,9 @@ func (d *device) joinSite(e *Engine, sites map[string]*site) {
 	}
 }
 
-// armAt puts a rule at its point of a device, or on the list of those that cannot.
-func (e *Engine) armAt(d *device, r *Rule, conditions map[limits]armed) {
+// armAt puts a rule on the list of those that are judged at a device, or of those
+// that cannot be.
+func (e *Engine) armAt(d *device, r *Rule, conditions map[limits]*armed) {
 	f, ok := d.Kind.Field(r.Field)
 	if !ok {
 		f = &devices.Field{Name: r.Field}
@@ -85,19 +87,25 @@ func (e *Engine) armAt(d *device, r *Rule, conditions map[limits]armed) {
 	a, ok := conditions[at]
 	if !ok || r.Measure != nil && r.Measure.Quantity == Delta { // whose zero points are the device's own
 		a = newCondition(r, f, &at, d.Device)
+		a.rule, a.field = r, f
 		conditions[at] = a
 	}
 	if a.err != nil {
 		e.unarm(Unarmed{Rule: r, Device: d.Device, Field: f, Reason: a.err.Error()})
 		return
 	}
-	p := d.pointOf(f)
-	if r.Expect != nil {
-		trigger, _ := d.Kind.Field(r.Expect.While.Field)
-		p = d.join(r.ID, f, trigger)
-	}
-	p.add(r, a.condition, a.print)
+	d.armed = append(d.armed, a)
 	e.armed++
+}
+
+// joinFields makes the joints of the rules that look at two fields.
+func (d *device) joinFields() {
+	for _, a := range d.armed {
+		if a.rule.Expect != nil {
+			trigger, _ := d.Kind.Field(a.rule.Expect.While.Field)
+			d.join(a.rule.ID, a.field, trigger).add(a.rule, a.condition, a.print)
+		}
+	}
 }
 
 func (e *Engine) unarm(u Unarmed) { e.unarmed = append(e.unarmed, u) }
@@ -114,6 +122,8 @@ type limits struct {
 // armed is a condition with its limits, shared by all devices where they are the
 // same.
 type armed struct {
+	rule      *Rule
+	field     *devices.Field
 	condition condition
 	print     uint64
 	err       error // why it cannot be judged with these limits
@@ -121,18 +131,18 @@ type armed struct {
 
 // newCondition makes of a rule what judges by it. This is where a rule chooses
 // among the conditions there are.
-func newCondition(r *Rule, f *devices.Field, at *limits, d *devices.Device) armed {
+func newCondition(r *Rule, f *devices.Field, at *limits, d *devices.Device) *armed {
 	if r.Expect != nil {
 		c := newExpected(r, at)
-		return armed{condition: c, print: c.print(r), err: c.check(r, d)}
+		return &armed{condition: c, print: c.print(r), err: c.check(r, d)}
 	}
 	l := newLadder(r, f, at)
-	a := armed{condition: l, print: l.print(r), err: l.check(measuredField(r, f))}
+	a := &armed{condition: l, print: l.print(r), err: l.check(measuredField(r, f))}
 	if r.Measure == nil || a.err != nil {
 		return a
 	}
 	m := newMeasured(r, l, d)
-	return armed{condition: m, print: m.print(r), err: m.check()}
+	return &armed{condition: m, print: m.print(r), err: m.check()}
 }
 
 // limitsAt puts the design values of a device and its site into a rule's limits.

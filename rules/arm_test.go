@@ -8,6 +8,7 @@ import (
 
 	"fengsui/devices"
 	"fengsui/rules"
+	"fmt"
 )
 
 func (w *world) reconfigure() *world {
@@ -148,4 +149,52 @@ func TestAWholeSiteStaysFoldedThroughAChange(t *testing.T) {
 	w.reconfigure().expect()
 	w.config.Devices = w.config.Devices[:1]
 	w.reconfigure().expect("silent east/g2 normal", "site_silent east normal", "silent east/g1 fault")
+}
+
+// TestAFieldNobodySendsCostsNothing: a kind has many fields, a device sends a
+// few. What a device costs follows from those.
+func TestAFieldNobodySendsCostsNothing(t *testing.T) {
+	size := func(watched int) int {
+		var fields, set strings.Builder
+		for i := range watched {
+			fmt.Fprintf(&fields, "  - {name: temp_%d_c, title: {zh: 温度, en: temperature}, unit: °C, range: [-40, 200]}\n", i)
+			fmt.Fprintf(&set, "  - {id: r%d, field: temp_%d_c, worse: high, %s, clear: {hysteresis: 5}, steps: [{level: red, limit: 80}]}\n", i, i, rulesHead)
+		}
+		k, err := devices.ParseKind("board.yaml", []byte("kind: board\nname: {zh: 箱, en: board}\ninterval: 1m\nfields:\n"+fields.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := rules.ParseRules("board.yaml", []byte("kind: board\nrules:\n"+set.String()), []*devices.Kind{k})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := devices.RegistryOptions{Kinds: []*devices.Kind{k}, Sites: []*devices.Site{{ID: "s"}}}
+		for i := range 100 {
+			o.Devices = append(o.Devices, config("s", fmt.Sprintf("d%02d", i), "board"))
+		}
+		reg, err := devices.NewRegistry(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := rules.NewEngine(rules.EngineOptions{Registry: reg, Rules: all})
+		if e.Armed() != 100*watched {
+			t.Errorf("%d of %d rules are armed", e.Armed(), 100*watched)
+		}
+		raised := 0
+		for d := range reg.Devices() {
+			r := &devices.Reading{Device: d, Time: start, Received: start, Values: []devices.Value{{Field: k.Fields[0], Number: 90}}}
+			raised += len(e.Judge(r, start, nil))
+		}
+		if raised != 100 {
+			t.Errorf("%d of 100 first values beyond the limit were told", raised)
+		}
+		snapshot, err := e.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(snapshot)
+	}
+	if one, many := size(1), size(40); many > one {
+		t.Errorf("devices that send one of forty fields take %d bytes, those that have only one %d", many, one)
+	}
 }

@@ -46,9 +46,10 @@ type Engine struct {
 type device struct {
 	*devices.Device
 	order    int64
-	points   []*point
-	expect   int     // index of the point the next value is probably for
-	clock    *sample // the reading that showed its clock to be wrong; nil while it is right
+	armed    []*armed // the rules that are judged here
+	points   []*point // of the fields heard so far
+	expect   int      // index of the point the next value is probably for
+	clock    *sample  // the reading that showed its clock to be wrong; nil while it is right
 	site     *site
 	presence presence
 	timer    timer
@@ -118,14 +119,15 @@ func (e *Engine) Judge(r *devices.Reading, now int64, out []Change) []Change {
 		if p == nil && r.Device != d.Device {
 			p = d.pointAt("", v.Field.Name) // its field, too, is the old registry's
 		}
-		if v.Quality == devices.Bad || v.Over {
-			if p == nil {
-				p = d.pointOf(v.Field)
-			}
-			p.addSensor(e.builtin.sensorFault)
-		}
+		fault := v.Quality == devices.Bad || v.Over
 		if p == nil {
-			continue
+			if !fault && !d.watched(v.Field) {
+				continue
+			}
+			p = d.pointOf(v.Field)
+		}
+		if fault {
+			p.addSensor(e.builtin.sensorFault)
 		}
 		x := newSample(r, v)
 		out = p.take(e, x, out)
@@ -163,8 +165,20 @@ func (d *device) point(f *devices.Field) *point {
 	return nil
 }
 
-// pointOf is the point of a field of the device's kind; it is made if it is not
-// there. A field that no rule watches has one from its sensor's first fault on.
+// watched says that a rule is judged at a field.
+func (d *device) watched(f *devices.Field) bool {
+	for _, a := range d.armed {
+		if a.field.Name == f.Name {
+			return true
+		}
+	}
+	return false
+}
+
+// pointOf is the point of a field of the device's kind, with the rules that watch
+// it; it is made if it is not there. A kind has many fields of which a device
+// sends a few: a point begins with the field's first value, and where no rule
+// watches, with its sensor's first fault.
 func (d *device) pointOf(f *devices.Field) *point {
 	if own, ok := d.Kind.Field(f.Name); ok {
 		f = own
@@ -172,6 +186,11 @@ func (d *device) pointOf(f *devices.Field) *point {
 	p := d.point(f)
 	if p == nil {
 		p = newPoint(d, f)
+		for _, a := range d.armed {
+			if a.field == f && a.rule.Expect == nil {
+				p.add(a.rule, a.condition, a.print)
+			}
+		}
 		d.points = append(d.points, p)
 	}
 	return p
