@@ -100,6 +100,24 @@ type Site struct {
 	Params   map[string]float64 `yaml:"params,omitempty" json:"params,omitempty"` // design values rules refer to
 	Contacts []Contact          `yaml:"contacts,omitempty" json:"contacts,omitempty"`
 	Advice   *Text              `yaml:"advice,omitempty" json:"advice,omitempty"` // the site's own instruction; wins over the rule's
+
+	Position  *Position             `yaml:"position,omitempty" json:"position,omitempty"`
+	Documents map[string]Provenance `yaml:"documents,omitempty" json:"documents,omitempty"`   // where its params come from, by their names
+	CameraRef string                `yaml:"camera_ref,omitempty" json:"camera_ref,omitempty"` // how the video platform calls its camera
+}
+
+// Position is a place on the map. Maps of different providers disagree by some
+// 500 m, so a position without its datum is none.
+type Position struct {
+	Lat   float64 `yaml:"lat" json:"lat"`
+	Lon   float64 `yaml:"lon" json:"lon"`
+	Datum string  `yaml:"datum" json:"datum"` // WGS-84 (receivers) or GCJ-02 (most maps in China)
+}
+
+// Provenance is the document in which a design value stands.
+type Provenance struct {
+	Document string `yaml:"document" json:"document"`
+	Date     string `yaml:"date,omitempty" json:"date,omitempty"` // 2026-03-01
 }
 
 // Device is one sender of readings. In readings that come back from the
@@ -114,6 +132,8 @@ type Device struct {
 	Since    time.Time          // when it entered its state; zero: from the beginning
 	Interval time.Duration      // overrides the kind's when > 0
 	Params   map[string]float64 // overrides the site's
+	By       string             // who put it into its state
+	Position *Position
 
 	Baselines []Baseline // by field, then oldest first
 

@@ -24,9 +24,11 @@ type DeviceConfig struct {
 	Name     Text               `json:"name" yaml:"name,omitempty"`   // default: the id
 	State    State              `json:"state" yaml:"state,omitempty"` // default: in_service, so that nothing is unwatched by omission
 	Since    time.Time          `json:"since,omitzero" yaml:"since,omitempty"`
+	By       string             `json:"by,omitempty" yaml:"by,omitempty"`             // who put it into its state
 	Interval Duration           `json:"interval,omitempty" yaml:"interval,omitempty"` // default: the kind's
 	Params   map[string]float64 `json:"params,omitempty" yaml:"params,omitempty"`     // override the site's
 
+	Position  *Position  `json:"position,omitempty" yaml:"position,omitempty"`
 	Baselines []Baseline `json:"baselines,omitempty" yaml:"baselines,omitempty"` // dated zero points of fields
 
 	// TZLies is set, to "+08:00", where the device counts local time as UTC.
@@ -138,7 +140,7 @@ func (r *Registry) addSite(s *Site) error {
 	if r.sites[s.ID] != nil {
 		return &partError{"id", fmt.Errorf("site %q is registered twice", s.ID)}
 	}
-	if err := checkParams(s.Params); err != nil {
+	if err := cmp.Or(checkParams(s.Params), checkPosition(s.Position), s.checkDocuments(), s.checkContacts()); err != nil {
 		return err
 	}
 	r.sites[s.ID] = s
@@ -179,7 +181,7 @@ func (r *Registry) resolve(c DeviceConfig) (*Device, error) {
 	if c.Interval < 0 {
 		return nil, &partError{"interval", fmt.Errorf("interval %s is negative", time.Duration(c.Interval))}
 	}
-	if err := checkParams(c.Params); err != nil {
+	if err := cmp.Or(checkParams(c.Params), checkPosition(c.Position)); err != nil {
 		return nil, err
 	}
 	baselines, err := checkBaselines(c.Baselines, kind)
@@ -195,7 +197,7 @@ func (r *Registry) resolve(c DeviceConfig) (*Device, error) {
 	}
 	return &Device{
 		Site: site, ID: c.ID, Kind: kind, Name: c.Name, State: c.State,
-		Since: c.Since, Interval: time.Duration(c.Interval), Params: c.Params, Baselines: baselines, TZLies: lies,
+		Since: c.Since, Interval: time.Duration(c.Interval), Params: c.Params, By: c.By, Position: c.Position, Baselines: baselines, TZLies: lies,
 	}, nil
 }
 
@@ -208,6 +210,62 @@ type partError struct {
 
 func (e *partError) Error() string { return e.err.Error() }
 func (e *partError) Unwrap() error { return e.err }
+
+// PartOf is the part of a site or device that an error is about, as in
+// "baselines[1].field"; empty where it is about the whole.
+func PartOf(err error) string {
+	var part *partError
+	if errors.As(err, &part) {
+		return part.part
+	}
+	return ""
+}
+
+// Datums lists the datums a position can have.
+var Datums = [...]string{"WGS-84", "GCJ-02"}
+
+func checkPosition(p *Position) error {
+	switch {
+	case p == nil:
+		return nil
+	case !(p.Lat >= -90 && p.Lat <= 90):
+		return &partError{"position.lat", fmt.Errorf("latitude %v, want -90 to 90", p.Lat)}
+	case !(p.Lon >= -180 && p.Lon <= 180):
+		return &partError{"position.lon", fmt.Errorf("longitude %v, want -180 to 180", p.Lon)}
+	case !slices.Contains(Datums[:], p.Datum):
+		return &partError{"position.datum", fmt.Errorf("unknown datum %q, want WGS-84 (receivers) or GCJ-02 (most maps in China)", p.Datum)}
+	}
+	return nil
+}
+
+func (s *Site) checkDocuments() error {
+	for _, name := range slices.Sorted(maps.Keys(s.Documents)) {
+		if _, ok := s.Params[name]; !ok {
+			return &partError{"documents." + name, fmt.Errorf("there is no parameter %q to document%s", name, DidYouMean(name, slices.Collect(maps.Keys(s.Params))))}
+		}
+		if date := s.Documents[name].Date; date != "" {
+			if _, err := time.Parse(time.DateOnly, date); err != nil {
+				return &partError{"documents." + name + ".date", fmt.Errorf("date %q, want one like 2026-03-01", date)}
+			}
+		}
+	}
+	return nil
+}
+
+// Roles lists who can be called about a site, in the order of calling.
+var Roles = [...]string{"enterprise", "township", "responsible"}
+
+func (s *Site) checkContacts() error {
+	for i, c := range s.Contacts {
+		if !slices.Contains(Roles[:], c.Role) {
+			return &partError{fmt.Sprintf("contacts[%d].role", i), fmt.Errorf("unknown role %q, want one of: %s", c.Role, strings.Join(Roles[:], ", "))}
+		}
+		if c.Name == "" {
+			return &partError{fmt.Sprintf("contacts[%d].name", i), errors.New("a contact needs a name, of a person or of a duty room")}
+		}
+	}
+	return nil
+}
 
 func checkState(s State) error {
 	if slices.Contains(States[:], s) {
@@ -380,6 +438,6 @@ func (r *Registry) fingerprint() (string, error) {
 func (d *Device) Config() DeviceConfig {
 	return DeviceConfig{
 		Site: d.Site.ID, ID: d.ID, Kind: d.Kind.ID, Name: d.Name, State: d.State,
-		Since: d.Since, Interval: Duration(d.Interval), Params: d.Params, Baselines: d.Baselines, TZLies: offsetText(d.TZLies),
+		Since: d.Since, Interval: Duration(d.Interval), Params: d.Params, By: d.By, Position: d.Position, Baselines: d.Baselines, TZLies: offsetText(d.TZLies),
 	}
 }

@@ -93,7 +93,7 @@ func (d *decoder) message(m *Message) {
 	m.QoS = head >> headQoS & 3
 	m.Retained = head&headRetained != 0
 	m.Dup = head&headDup != 0
-	if m.Kind < Publish || m.Kind > Trouble {
+	if m.Kind < Publish || m.Kind > Replayed {
 		d.fail("kind %d is unknown; the entry may be of a newer version", m.Kind)
 	}
 	if m.QoS > 2 {

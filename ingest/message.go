@@ -35,6 +35,13 @@ const (
 	// wrong, in the words of Topic; without words, that it is over. Payload is the
 	// word of its level; without one it is a fault.
 	Trouble
+	// Config says that from here on another registry holds: Topic is its version
+	// and its hash. It stands in the log so that every replay changes over at the
+	// same place.
+	Config
+	// Replayed is a message of this log that was quarantined, once more: see
+	// [Replay]. The books counted it when it came.
+	Replayed
 )
 
 // Stopping is the reason of a [SourceDown] when the gateway itself stops: nobody

@@ -385,7 +385,7 @@ func TestReceivedTimeNeverStepsBack(t *testing.T) {
 func TestOnlyWhatClientsPublishIsInTheBooks(t *testing.T) {
 	log := &memoryLog{}
 	r := ingest.NewReceiver(ingest.ReceiverOptions{Log: log})
-	for k := ingest.Publish; k <= ingest.Trouble; k++ {
+	for k := ingest.Publish; k <= ingest.Replayed; k++ {
 		mustSubmit(t, r, &ingest.Message{Kind: k, Source: "embedded"}, nil)
 	}
 	r.Refuse("embedded", "too_big")

@@ -78,7 +78,6 @@ func runApp(ctx context.Context, o appOptions) error {
 	if err != nil {
 		return err
 	}
-	registry := inventory.registry()
 	ruleSet, err := readRules(cfg, inventory.kinds)
 	if err != nil {
 		return err
@@ -87,7 +86,7 @@ func runApp(ctx context.Context, o appOptions) error {
 	if err != nil {
 		return err
 	}
-	present := newPresence(registry)
+	present := newPresence(inventory.registry())
 
 	// The door.
 	certificate, err := loadCertificate(cfg.TLS, logger)
@@ -114,7 +113,8 @@ func runApp(ctx context.Context, o appOptions) error {
 	readings := newReadingsWriter(readingsLog, appended)
 	judge := newJudge(judgeOptions{
 		Input: input, Alarms: alarmLog, Readings: readings,
-		Fresh: func() (*devices.Intake, *rules.Engine) {
+		History: inventory,
+		Fresh: func(registry *devices.Registry) (*devices.Intake, *rules.Engine) {
 			return devices.NewIntake(devices.IntakeOptions{Registry: registry, Routes: routes, HistoryAfter: cfg.HistoryAfter}),
 				rules.NewEngine(rules.EngineOptions{Registry: registry, Rules: ruleSet})
 		},
@@ -124,7 +124,8 @@ func runApp(ctx context.Context, o appOptions) error {
 		Snapshot: snapshotFile(filepath.Join(cfg.Data, "snapshot")),
 		Now:      now, OnJudged: meters.Judged, Pacer: pacer, Logger: logger.With("part", "judge"),
 	})
-	inventory.onChange, inventory.dropped = judge.Reconfigure, sources.drop
+	inventory.announce = func(ctx context.Context, m *ingest.Message) error { return receiver.Submit(ctx, m, nil) }
+	inventory.dropped = sources.drop
 
 	// The sinks: each a cursor over a log.
 	outlets, err := newOutlets(ctx, cfg, store, readingsLog, alarmLog, logger)
@@ -156,7 +157,7 @@ func runApp(ctx context.Context, o appOptions) error {
 	}
 	announcer := announcer{judge: judge, ready: func() { o.Ready(o.addresses(screens, sources)) }}
 
-	if err := begin(ctx, input, clock); err != nil {
+	if err := begin(ctx, input, clock, inventory.barrier()); err != nil {
 		return err
 	}
 	disk.step() // where there is no room, no message is taken from the first
@@ -170,16 +171,19 @@ func runApp(ctx context.Context, o appOptions) error {
 	)
 }
 
-// begin writes the first message of this run: what was heard before it, and when,
-// says nothing about who is silent now.
-func begin(ctx context.Context, input *journal.Log, clock *clock) error {
+// begin writes the first messages of this run: what was heard before it, and
+// when, says nothing about who is silent now; and the registry may be another one,
+// by its file or by a change that a crash cut off.
+func begin(ctx context.Context, input *journal.Log, clock *clock, barrier ingest.Message) error {
 	last, err := newest(ctx, input)
 	if err != nil {
 		return err
 	}
 	clock.notBefore(last)
 	started := ingest.Message{Kind: ingest.Started, Received: clock.Now().Truncate(time.Millisecond)}
-	if _, err := input.Append(ctx, ingest.AppendMessage(nil, &started), 0); err != nil {
+	barrier.Received = started.Received
+	entry := ingest.AppendMessage(ingest.AppendMessage(nil, &started), &barrier)
+	if _, err := input.Append(ctx, entry, 0); err != nil {
 		return fmt.Errorf("write the start of this run: %w", err)
 	}
 	return nil

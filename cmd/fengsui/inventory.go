@@ -7,46 +7,63 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"fengsui/devices"
+	"fengsui/ingest"
 	"fengsui/ingest/journal"
 	"fengsui/rules"
 	"fengsui/sinks/console"
 )
 
-// inventory is everything that is registered: what the devices file says, over
-// what was added at run time, which lies in the registry bucket. A change makes
-// a new registry, which the judge takes over between two entries.
+// inventory is everything that is registered, at each of its versions.
+//
+// A change is a barrier in the input log. It is made in four steps, and a crash
+// behind any of them leaves either the old registry or the new one, at one place
+// of the log for everybody who reads it:
+//
+//  1. it is checked against all that is registered;
+//  2. it is written to the registry bucket, under the next version. From here on
+//     it will hold: if the gateway dies now, its next start says so in the log;
+//  3. a message in the input log says that from there on this version holds;
+//  4. the judge meets the message and changes over, and saves a snapshot.
+//
+// Who asked is answered behind the fourth. The judge's snapshot knows its
+// version, so a replay begins with the registry of its beginning.
 type inventory struct {
 	kinds  []*devices.Kind
-	file   *devices.File
 	bucket *journal.Bucket
+	auth   *devices.Authenticator
 
-	// onChange hands a new registry to the judge and returns when it judges by it.
-	onChange func(ctx context.Context, r *devices.Registry) error
-
+	// announce puts a message into the input log.
+	announce func(ctx context.Context, m *ingest.Message) error
 	// dropped ends the connections of a user whose password no longer holds.
 	dropped func(user, reason string)
 
-	changing sync.Mutex // one change at a time; guards added
-	added    map[string]addedDevice
-	current  atomic.Pointer[devices.Registry]
-	auth     *devices.Authenticator
+	file    *devices.File
+	current atomic.Pointer[devices.Registry] // the judge judges by it
+
+	changing sync.Mutex // one change at a time
+	stale    bool       // what became of the last write is not known: read the bucket again
+
+	mu          sync.Mutex // guards what follows
+	changes     []*change
+	newest      *holdings
+	ready       *devices.Registry // of the newest version
+	passed      uint64            // the judge has met this version
+	waiting     chan struct{}     // closed when passed changes
+	credentials map[string]devices.Credential
 }
 
-// addedDevice is a device that was registered at run time, with its credential.
-type addedDevice struct {
-	Device     devices.DeviceConfig `json:"device"`
-	Credential *devices.Credential  `json:"credential,omitempty"`
-}
-
-const devicePrefix = "device."
+const credentialPrefix = "credential."
 
 func openInventory(ctx context.Context, cfg Config, store *journal.Store) (*inventory, error) {
-	i := &inventory{added: map[string]addedDevice{}}
+	i := &inventory{waiting: make(chan struct{})}
 	var err error
 	if i.kinds, i.file, err = readDevices(cfg); err != nil {
 		return nil, err
@@ -57,185 +74,433 @@ func openInventory(ctx context.Context, cfg Config, store *journal.Store) (*inve
 	if err := i.load(ctx); err != nil {
 		return nil, err
 	}
-	r, credentials, err := i.build()
-	if err != nil {
+	if i.auth, err = devices.NewAuthenticator(devices.AuthenticatorOptions{Credentials: i.allCredentials()}); err != nil {
 		return nil, err
 	}
-	i.current.Store(r)
-	i.auth, err = devices.NewAuthenticator(devices.AuthenticatorOptions{Credentials: credentials})
-	return i, err
+	if err := i.takeFile(ctx); err != nil {
+		return nil, err
+	}
+	i.current.Store(i.ready)
+	return i, nil
 }
 
-// registry is the one in force now.
-func (i *inventory) registry() *devices.Registry { return i.current.Load() }
-
-// load reads what was added at run time.
+// load reads the bucket.
 func (i *inventory) load(ctx context.Context) error {
 	all, err := i.bucket.All(ctx)
 	if err != nil {
 		return fmt.Errorf("read the registry: %w", err)
 	}
+	changes, err := readChanges(all)
+	if err != nil {
+		return err
+	}
+	credentials := map[string]devices.Credential{}
 	for key, value := range all {
-		var a addedDevice
-		if err := json.Unmarshal(value, &a); err != nil {
+		if !strings.HasPrefix(key, credentialPrefix) {
+			continue
+		}
+		var c devices.Credential
+		if err := json.Unmarshal(value, &c); err != nil {
 			return fmt.Errorf("read %s of the registry: %w", key, err)
 		}
-		i.added[a.Device.Key()] = a
+		credentials[c.User] = c
 	}
+	newest := newHoldings()
+	for _, c := range changes {
+		newest = newest.with(c)
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.changes, i.newest, i.credentials = changes, newest, credentials
 	return nil
 }
 
-// build puts the file over what was added: what stands in the file wins.
-func (i *inventory) build() (*devices.Registry, []devices.Credential, error) {
-	o := devices.RegistryOptions{Kinds: i.kinds, Sites: slices.Clone(i.file.Sites), Devices: slices.Clone(i.file.Devices)}
-	credentials := slices.Clone(i.file.Credentials)
-	sites, keys, users := map[string]bool{}, map[string]bool{}, map[string]bool{}
-	for _, s := range o.Sites {
-		sites[s.ID] = true
-	}
-	for _, d := range o.Devices {
-		keys[d.Key()] = true
-	}
-	for _, c := range credentials {
-		users[c.User] = true
-	}
-	for _, key := range slices.Sorted(maps.Keys(i.added)) {
-		a := i.added[key]
-		if id := a.Device.Site; !sites[id] {
-			sites[id] = true
-			o.Sites = append(o.Sites, &devices.Site{ID: id, Name: devices.Text{ZH: id, EN: id}})
-		}
-		if !keys[key] {
-			o.Devices = append(o.Devices, a.Device)
-		}
-		if c := a.Credential; c != nil && !users[c.User] {
-			credentials = append(credentials, *c)
-		}
-	}
-	r, err := devices.NewRegistry(o)
-	return r, credentials, err
-}
-
-// user is what a device may sign in as; empty where it has no password.
-func (i *inventory) user(d *devices.Device) string {
-	if i.auth.Knows(d.Key()) {
-		return d.Key()
-	}
-	return ""
-}
-
-// Register adds a device, or changes one, and makes up a password for a new one.
-// A site that is not known yet comes into being under its id.
-func (i *inventory) Register(ctx context.Context, d devices.DeviceConfig) (console.Credential, error) {
-	if i.inFile(d.Key()) {
-		return console.Credential{}, &console.Problem{Status: http.StatusConflict, Code: "in_file", Message: d.Key() + " stands in the devices file; change it there"}
-	}
-	a := addedDevice{Device: d, Credential: i.lookup(d.Key()).Credential}
-	issued := console.Credential{User: d.Key()}
-	if a.Credential == nil {
-		var err error
-		if a.Credential, issued.Password, err = newCredential(d.Site, d.ID); err != nil {
-			return issued, err
-		}
-	}
-	return issued, i.change(ctx, a)
-}
-
-// NewCredential makes up another password; the one before is void.
-func (i *inventory) NewCredential(ctx context.Context, site, device string) (console.Credential, error) {
-	c, password, err := newCredential(site, device)
+// takeFile makes a change of what the devices file says otherwise than at the
+// last start.
+func (i *inventory) takeFile(ctx context.Context) error {
+	says := fileLayer{Sites: i.file.Sites, Devices: i.file.Devices}
+	c := &change{Version: i.newest.version + 1, By: "devices file", At: time.Now().UTC(), File: &says}
+	next := i.newest.with(c)
+	same, err := sameJSON(says, i.newest.file)
 	if err != nil {
-		return console.Credential{}, err
-	}
-	if err := i.setCredential(ctx, site, device, c); err != nil {
-		return console.Credential{}, err
-	}
-	return console.Credential{User: c.User, Password: password}, nil
-}
-
-// Revoke makes a device's password void and drops its connection.
-func (i *inventory) Revoke(ctx context.Context, site, device string) error {
-	return i.setCredential(ctx, site, device, nil)
-}
-
-func (i *inventory) setCredential(ctx context.Context, site, device string, c *devices.Credential) error {
-	key := site + "/" + device
-	if i.passwordInFile(key) {
-		return &console.Problem{Status: http.StatusConflict, Code: "in_file", Message: "the password of " + key + " stands in the devices file; change it there"}
-	}
-	a := i.lookup(key)
-	if a.Device.ID == "" {
-		d, ok := i.registry().DeviceByKey(key)
-		if !ok {
-			return &console.Problem{Status: http.StatusNotFound, Code: "not_found", Message: "there is no device " + key}
-		}
-		a.Device = d.Config()
-	}
-	a.Credential = c
-	if err := i.change(ctx, a); err != nil {
 		return err
 	}
-	i.dropped(key, "its password was changed or revoked")
+	if same && i.newest.version > 0 {
+		next = i.newest
+	}
+	r, err := next.registry(i.kinds)
+	if err != nil {
+		return fmt.Errorf("put the devices file together with what was registered at run time: %w", err)
+	}
+	if next != i.newest {
+		if err := i.write(ctx, c); err != nil {
+			return err
+		}
+		i.changes = append(i.changes, c)
+	}
+	i.newest, i.ready = next, r
 	return nil
 }
 
-func newCredential(site, device string) (*devices.Credential, string, error) {
-	password := devices.NewPassword()
-	hash, err := devices.HashPassword(password)
+func sameJSON(a, b any) (bool, error) {
+	x, err := json.Marshal(a)
 	if err != nil {
-		return nil, "", err
+		return false, err
 	}
-	return &devices.Credential{User: site + "/" + device, Hash: hash, Site: site, Device: device}, password, nil
+	y, err := json.Marshal(b)
+	return string(x) == string(y), err
 }
 
-// change makes a registry with the device in it, keeps it, and hands it over.
-func (i *inventory) change(ctx context.Context, a addedDevice) error {
-	i.changing.Lock()
-	defer i.changing.Unlock()
-	key := a.Device.Key()
-	before, existed := i.added[key]
-	i.added[key] = a
-	undo := func() {
-		delete(i.added, key)
-		if existed {
-			i.added[key] = before
+// registry is the one that is judged by now.
+func (i *inventory) registry() *devices.Registry { return i.current.Load() }
+
+// Newest is the newest version there is, whether or not the judge has met it.
+func (i *inventory) Newest() (version uint64, r *devices.Registry) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.newest.version, i.ready
+}
+
+// At is the registry at a version; before the first there is nothing.
+func (i *inventory) At(version uint64) (*devices.Registry, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if version == i.newest.version {
+		return i.ready, nil
+	}
+	h := newHoldings()
+	for _, c := range i.changes {
+		if c.Version <= version {
+			h = h.with(c)
 		}
 	}
-	r, credentials, err := i.build()
+	r, err := h.registry(i.kinds)
 	if err != nil {
-		undo()
-		return &console.Problem{Status: http.StatusUnprocessableEntity, Code: "bad_device", Message: err.Error()}
+		return nil, fmt.Errorf("version %d of the registry: %w", version, err)
 	}
-	value, err := json.Marshal(a)
-	if err == nil {
-		_, err = i.bucket.Put(ctx, devicePrefix+key, value)
+	return r, nil
+}
+
+// Passed is told by the judge that it has changed over to a version.
+func (i *inventory) Passed(version uint64, r *devices.Registry) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.passed = version
+	if version == i.newest.version {
+		i.current.Store(r) // those before it are met by a replay only
 	}
+	close(i.waiting)
+	i.waiting = make(chan struct{})
+}
+
+// barrier is the message that says that from here on the newest version holds.
+func (i *inventory) barrier() ingest.Message {
+	version, r := i.Newest()
+	return ingest.Message{Kind: ingest.Config, Source: "registry", Topic: fmt.Sprintf("%d %s", version, r.Hash())}
+}
+
+// wait returns when the judge has met a version.
+func (i *inventory) wait(ctx context.Context, version uint64) error {
+	for {
+		i.mu.Lock()
+		passed, changed := i.passed, i.waiting
+		i.mu.Unlock()
+		if passed >= version {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return &console.Problem{Status: http.StatusServiceUnavailable, Code: "later", Message: "the change is kept and will hold; it is not judged by yet, since the judge has not come that far"}
+		}
+	}
+}
+
+// Change makes a change to what is registered: all of it, or nothing.
+func (i *inventory) Change(ctx context.Context, order console.Change) ([]console.Credential, error) {
+	i.changing.Lock()
+	defer i.changing.Unlock()
+	if err := i.refresh(ctx); err != nil {
+		return nil, err
+	}
+	c, err := i.plan(order)
 	if err != nil {
-		undo()
-		return fmt.Errorf("keep %s in the registry: %w", key, err)
+		return nil, err
 	}
-	if err := i.auth.Replace(credentials); err != nil {
+	version := i.newest.version
+	if c != nil {
+		if err := i.keep(ctx, c); err != nil {
+			return nil, err
+		}
+		version = c.Version
+	}
+	issued, err := i.credentialsFor(ctx, order)
+	if err != nil {
+		return nil, err
+	}
+	return issued, i.wait(ctx, version)
+}
+
+// keep checks a change, writes it, and puts it into the input log.
+func (i *inventory) keep(ctx context.Context, c *change) error {
+	next := i.newest.with(c)
+	r, err := next.registry(i.kinds)
+	if err != nil {
+		return &console.Problem{Status: http.StatusUnprocessableEntity, Code: "bad_value", Path: devices.PartOf(err), Message: err.Error()}
+	}
+	whole := context.WithoutCancel(ctx) // a change that has begun is not cut off
+	if err := i.write(whole, c); err != nil {
 		return err
 	}
-	if err := i.onChange(ctx, r); err != nil {
-		return fmt.Errorf("judge by the new registry: %w", err)
+	i.mu.Lock()
+	i.changes, i.newest, i.ready = append(i.changes, c), next, r
+	i.mu.Unlock()
+	m := i.barrier()
+	if err := i.announce(whole, &m); err != nil {
+		return fmt.Errorf("put version %d of the registry into the input log: %w", c.Version, err)
 	}
-	i.current.Store(r)
 	return nil
 }
 
-func (i *inventory) lookup(key string) addedDevice {
-	i.changing.Lock()
-	defer i.changing.Unlock()
-	return i.added[key]
+// write puts a change on disk. After an error it may be there or not.
+func (i *inventory) write(ctx context.Context, c *change) error {
+	data, err := c.encode()
+	if err != nil {
+		return err
+	}
+	if _, err := i.bucket.Create(ctx, c.key(), data); err != nil {
+		i.stale = true
+		return fmt.Errorf("keep version %d of the registry: %w", c.Version, err)
+	}
+	return nil
 }
 
-func (i *inventory) inFile(key string) bool {
-	return slices.ContainsFunc(i.file.Devices, func(d devices.DeviceConfig) bool { return d.Key() == key })
+// refresh reads the bucket again where a write failed and may yet be there.
+func (i *inventory) refresh(ctx context.Context) error {
+	if !i.stale {
+		return nil
+	}
+	if err := i.load(ctx); err != nil {
+		return err
+	}
+	r, err := i.newest.registry(i.kinds)
+	if err != nil {
+		return err
+	}
+	i.mu.Lock()
+	i.ready = r
+	i.mu.Unlock()
+	i.stale = false
+	return nil
 }
 
-func (i *inventory) passwordInFile(user string) bool {
-	return slices.ContainsFunc(i.file.Credentials, func(c devices.Credential) bool { return c.User == user })
+// plan turns what is asked for into a change; nil where nothing is different.
+func (i *inventory) plan(order console.Change) (*change, error) {
+	c := &change{Version: i.newest.version + 1, By: order.By, At: time.Now().UTC().Truncate(time.Millisecond)}
+	for _, part := range []func(*change, console.Change) error{i.planSites, i.planDevices, i.planStates, i.planRemovals} {
+		if err := part(c, order); err != nil {
+			return nil, err
+		}
+	}
+	if len(c.Sites)+len(c.Devices)+len(c.States) == 0 {
+		return nil, nil
+	}
+	return c, nil
+}
+
+func (i *inventory) planSites(c *change, order console.Change) error {
+	for _, s := range order.Sites {
+		if i.newest.fileSites[s.ID] {
+			return inFile("site " + s.ID)
+		}
+		old, there := i.ready.Site(s.ID)
+		if err := order.Match.Check(old, there, "site "+s.ID); err != nil {
+			return err
+		}
+		if s.Name == (devices.Text{}) {
+			s.Name = nameless(s.ID).Name
+		}
+		if !there || !reflect.DeepEqual(old, s) {
+			set(&c.Sites, s.ID, s)
+		}
+	}
+	return nil
+}
+
+func (i *inventory) planDevices(c *change, order console.Change) error {
+	for _, d := range order.Devices {
+		key := d.Key()
+		if _, there := i.newest.fileDevices[key]; there {
+			return inFile("device " + key)
+		}
+		old, there := i.config(key)
+		if err := order.Match.Check(old, there, "device "+key); err != nil {
+			return err
+		}
+		if d.State == "" {
+			d.State = devices.InService
+		}
+		switch {
+		case !there || old.State != d.State:
+			d.By = order.By
+			if d.Since.IsZero() || d.Since.Equal(old.Since) {
+				d.Since = c.At
+			}
+		case d.Since.IsZero():
+			d.Since, d.By = old.Since, old.By
+		}
+		if same, err := sameJSON(d, old); err != nil || there && same {
+			if err != nil {
+				return &console.Problem{Status: http.StatusUnprocessableEntity, Code: "bad_value", Message: err.Error()}
+			}
+			continue
+		}
+		if _, known := i.ready.Site(d.Site); !known && c.Sites[d.Site] == nil && devices.CheckSiteID(d.Site) == nil {
+			set(&c.Sites, d.Site, nameless(d.Site))
+		}
+		set(&c.Devices, key, &d)
+	}
+	return nil
+}
+
+func (i *inventory) planStates(c *change, order console.Change) error {
+	for _, key := range slices.Sorted(maps.Keys(order.States)) {
+		state := order.States[key]
+		d, there := i.config(key)
+		if !there {
+			return unknownDevice(key)
+		}
+		if err := order.Match.Check(d, there, "device "+key); err != nil {
+			return err
+		}
+		if !slices.Contains(devices.States[:], state) {
+			return &console.Problem{Status: http.StatusUnprocessableEntity, Code: "bad_value", Path: "state", Message: fmt.Sprintf("unknown state %q, want one of: planned, commissioning, in_service, out_of_service, retired", state)}
+		}
+		if d.State == state {
+			continue
+		}
+		says, inFile := i.newest.fileDevices[key]
+		if !inFile {
+			d.State, d.Since, d.By = state, c.At, order.By
+			set(&c.Devices, key, &d)
+			continue
+		}
+		over := &stateOverride{State: state, Since: c.At, By: order.By, Over: says}
+		if state == says {
+			over = nil // as the file has it
+		}
+		set(&c.States, key, over)
+	}
+	return nil
+}
+
+func (i *inventory) planRemovals(c *change, order console.Change) error {
+	gone := map[string]bool{}
+	for _, key := range order.RemoveDevices {
+		if _, there := i.newest.fileDevices[key]; there {
+			return inFile("device " + key)
+		}
+		old, there := i.config(key)
+		if !there {
+			return unknownDevice(key)
+		}
+		if err := order.Match.Check(old, there, "device "+key); err != nil {
+			return err
+		}
+		gone[key] = true
+		set[devices.DeviceConfig](&c.Devices, key, nil)
+	}
+	for _, id := range order.RemoveSites {
+		if i.newest.fileSites[id] {
+			return inFile("site " + id)
+		}
+		old, there := i.ready.Site(id)
+		if !there {
+			return &console.Problem{Status: http.StatusNotFound, Code: "not_found", Message: fmt.Sprintf("there is no site %.64q", id)}
+		}
+		if err := order.Match.Check(old, there, "site "+id); err != nil {
+			return err
+		}
+		for d := range i.ready.DevicesOf(id) {
+			if !gone[d.Key()] {
+				return &console.Problem{Status: http.StatusConflict, Code: "not_empty", Message: fmt.Sprintf("site %s still has device %s; remove its devices first", id, d.ID)}
+			}
+		}
+		set[devices.Site](&c.Sites, id, nil)
+	}
+	return nil
+}
+
+func set[V any](m *map[string]*V, key string, v *V) {
+	if *m == nil {
+		*m = map[string]*V{}
+	}
+	(*m)[key] = v
+}
+
+// config is a device as it is registered in the newest version.
+func (i *inventory) config(key string) (devices.DeviceConfig, bool) {
+	d, ok := i.ready.DeviceByKey(key)
+	if !ok {
+		return devices.DeviceConfig{}, false
+	}
+	return d.Config(), true
+}
+
+func inFile(what string) error {
+	return &console.Problem{Status: http.StatusConflict, Code: "in_file", Message: what + " stands in the devices file; change it there (its state alone can be changed here)"}
+}
+
+func unknownDevice(key string) error {
+	return &console.Problem{Status: http.StatusNotFound, Code: "not_found", Message: fmt.Sprintf("there is no device %.130q", key)}
+}
+
+// InFile says whether a site, or a device of it, stands in the devices file.
+func (i *inventory) InFile(site, device string) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if device == "" {
+		return i.newest.fileSites[site]
+	}
+	_, there := i.newest.fileDevices[site+"/"+device]
+	return there
+}
+
+// Changes lists what was changed, by whom and when, newest first.
+func (i *inventory) Changes(limit int) []console.RegistryChange {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	list := []console.RegistryChange{}
+	for n := len(i.changes) - 1; n >= 0 && len(list) < limit; n-- {
+		list = append(list, i.changes[n].tell())
+	}
+	return list
+}
+
+func (c *change) tell() console.RegistryChange {
+	t := console.RegistryChange{Version: c.Version, By: c.By, At: c.At, File: c.File != nil, What: []string{}}
+	for _, id := range slices.Sorted(maps.Keys(c.Sites)) {
+		t.What = append(t.What, "site "+id+map[bool]string{true: " removed"}[c.Sites[id] == nil])
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.Devices)) {
+		if d := c.Devices[key]; d == nil {
+			t.What = append(t.What, "device "+key+" removed")
+		} else {
+			t.What = append(t.What, "device "+key+" "+string(d.State))
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.States)) {
+		if o := c.States[key]; o == nil {
+			t.What = append(t.What, "device "+key+" as the file has it")
+		} else {
+			t.What = append(t.What, "device "+key+" "+string(o.State))
+		}
+	}
+	const most = 50
+	if len(t.What) > most {
+		t.What = append(t.What[:most], fmt.Sprintf("and %d more", len(t.What)-most))
+	}
+	return t
 }
 
 // readDevices reads kinds and the devices file.

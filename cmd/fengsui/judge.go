@@ -48,7 +48,10 @@ type judge struct {
 	changes  []rules.Change
 	pending  pending
 	outcome  devices.Outcome
-	armed    int // rules at points
+	registry *devices.Registry // in force at position
+	version  uint64            // of it
+	reached  bool              // the entry at hand changed over to it
+	armed    int               // rules at points
 	unarmed  int
 	counts   counts
 	status   judgeStatus
@@ -60,7 +63,8 @@ type judge struct {
 type judgeOptions struct {
 	Input    *journal.Log
 	Alarms   *journal.KeyedLog
-	Fresh    func() (*devices.Intake, *rules.Engine) // that have seen nothing yet
+	History  registryHistory
+	Fresh    func(*devices.Registry) (*devices.Intake, *rules.Engine) // that have seen nothing yet
 	Rules    []*rules.Rule
 	Book     *alarms.Book
 	Readings *readingsWriter
@@ -73,6 +77,15 @@ type judgeOptions struct {
 	Logger   *slog.Logger
 }
 
+// registryHistory is the registry at each of its versions.
+type registryHistory interface {
+	// At is the registry at a version; before the first there is nothing.
+	At(version uint64) (*devices.Registry, error)
+	Newest() (version uint64, r *devices.Registry)
+	// Passed says that the judge has changed over to a version.
+	Passed(version uint64, r *devices.Registry)
+}
+
 // request is something a person or the operator wants of the judge; it goes
 // ahead of readings and is answered when its events are on disk.
 type request struct {
@@ -81,8 +94,7 @@ type request struct {
 }
 
 func newJudge(o judgeOptions) *judge {
-	intake, engine := o.Fresh()
-	return &judge{judgeOptions: o, Intake: intake, Engine: engine, requests: make(chan request), caught: make(chan struct{}), spare: make(chan *entry, 8), sources: map[string]string{}, timer: time.NewTimer(time.Hour)}
+	return &judge{judgeOptions: o, requests: make(chan request), caught: make(chan struct{}), spare: make(chan *entry, 8), sources: map[string]string{}, timer: time.NewTimer(time.Hour)}
 }
 
 // Run restores what the gateway knew, replays what it had not yet judged, and
@@ -153,7 +165,9 @@ func (j *judge) judge(ctx context.Context, e *entry) error {
 	for i := range e.messages {
 		m := &e.messages[i]
 		j.clock = max(j.clock, m.Received.UnixMilli())
-		j.message(m)
+		if err := j.message(m); err != nil {
+			return err
+		}
 	}
 	j.counts.add(&j.outcome)
 	if err := j.Readings.keep(ctx, e.seq, &j.outcome); err != nil {
@@ -161,12 +175,15 @@ func (j *judge) judge(ctx context.Context, e *entry) error {
 	}
 	j.alarm(j.changes)
 	j.told(e)
+	if err := j.passed(ctx); err != nil {
+		return err
+	}
 	j.recycle(e)
 	return j.caughtUp(ctx)
 }
 
 // message judges one message of an entry.
-func (j *judge) message(m *message) {
+func (j *judge) message(m *message) error {
 	m.Source = j.source(m.Source)
 	switch m.Kind {
 	case ingest.Publish, ingest.Will:
@@ -187,10 +204,10 @@ func (j *judge) message(m *message) {
 		j.Presence.source(m.Source, false, m.Topic, j.clock)
 		switch m.Topic {
 		case ingest.Stopping:
-			return
+			return nil
 		case ingest.Paused:
 			j.Engine.SourcePaused(m.Source, j.clock)
-			return
+			return nil
 		}
 		j.changes = j.Engine.SourceDown(m.Source, strings.Clone(m.Topic), j.clock, j.changes)
 	case ingest.Started:
@@ -198,9 +215,12 @@ func (j *judge) message(m *message) {
 		j.changes = j.Engine.Started(j.clock, j.changes)
 	case ingest.Trouble:
 		j.changes = j.Engine.Trouble(m.Source, levelOf(m.Payload), strings.Clone(m.Topic), j.changes)
+	case ingest.Config:
+		return j.config(m)
 	case ingest.Canary:
 		j.status.canary.Store(m.Received.UnixMilli())
 	}
+	return nil
 }
 
 // levelOf reads the level of a trouble: one that is unknown, or not said, is a fault.
@@ -377,22 +397,58 @@ func (j *judge) Command(ctx context.Context, c alarms.Command) ([]alarms.Event, 
 	return events, err
 }
 
-// Reconfigure changes what is registered, between two entries. Levels of what is
-// no longer there end; the rest goes on.
-func (j *judge) Reconfigure(ctx context.Context, r *devices.Registry) error {
-	return j.Do(ctx, func(ctx context.Context) error {
-		j.clock = max(j.clock, j.Now().UnixMilli())
-		j.Intake.SetRegistry(r)
-		j.Presence.use(r)
-		j.changes = j.Engine.Reconfigure(rules.EngineOptions{Registry: r, Rules: j.Rules}, j.clock, j.changes[:0])
-		j.alarm(j.changes)
-		if err := j.flush(ctx); err != nil {
-			return errors.Join(errFatal, err)
-		}
-		j.countRules()
-		j.status.publish(j)
-		return j.save(ctx)
-	})
+// begin starts with the registry of a version, and nothing else.
+func (j *judge) begin(version uint64, r *devices.Registry) {
+	j.registry, j.version = r, version
+	j.Intake, j.Engine = j.Fresh(r)
+	j.Presence.use(r)
+	j.Presence.forget()
+	j.counts = counts{}
+}
+
+// config changes over to another registry, at this place of the log and, in a
+// replay, at no other. Levels of what is no longer there end; the rest goes on.
+func (j *judge) config(m *message) error {
+	var version uint64
+	var hash string
+	if _, err := fmt.Sscanf(m.Topic, "%d %s", &version, &hash); err != nil {
+		return fmt.Errorf("read the version %q of the registry at input %d: %w", m.Topic, j.position, err)
+	}
+	if version <= j.version {
+		j.History.Passed(j.version, j.registry)
+		return nil
+	}
+	r, err := j.History.At(version)
+	if err != nil {
+		// A kind it needs may be gone; the newest version was checked at the start.
+		j.Logger.Error("judging on by the registry before", "wanted", version, "in_force", j.version, "error", err)
+		return nil
+	}
+	if r.Hash() != hash {
+		j.Logger.Warn("the registry is not what it was when this was written: kinds were changed since", "version", version)
+	}
+	j.version, j.registry = version, r
+	j.Intake.SetRegistry(r)
+	j.Presence.use(r)
+	j.changes = j.Engine.Reconfigure(rules.EngineOptions{Registry: r, Rules: j.Rules}, j.clock, j.changes)
+	j.countRules()
+	j.savedAt = time.Time{} // a snapshot behind the barrier
+	j.reached = true
+	return nil
+}
+
+// passed tells, once what came of it is on disk, that another registry is judged
+// by.
+func (j *judge) passed(ctx context.Context) error {
+	if !j.reached {
+		return nil
+	}
+	if err := j.flush(ctx); err != nil {
+		return err
+	}
+	j.reached = false
+	j.History.Passed(j.version, j.registry)
+	return nil
 }
 
 // countRules is done when they change: there is a rule for each of many points.

@@ -148,7 +148,8 @@ func newBareJudge(t testing.TB, dir string, tr traffic) *bareJudge {
 	registry, set := plainSetup(t, tr.yaml())
 	return &bareJudge{store: store, judge: newJudge(judgeOptions{
 		Input: input, Alarms: events, Readings: newReadingsWriter(readings, 0), Rules: set, Book: alarms.NewBook(),
-		Fresh: func() (*devices.Intake, *rules.Engine) {
+		History: fixedRegistry{registry},
+		Fresh: func(registry *devices.Registry) (*devices.Intake, *rules.Engine) {
 			return devices.NewIntake(devices.IntakeOptions{Registry: registry, HistoryAfter: time.Hour}),
 				rules.NewEngine(rules.EngineOptions{Registry: registry, Rules: set})
 		},
@@ -198,3 +199,10 @@ func plainSetup(t testing.TB, file string) (*devices.Registry, []*rules.Rule) {
 	}
 	return registry, set
 }
+
+// fixedRegistry has one version.
+type fixedRegistry struct{ r *devices.Registry }
+
+func (f fixedRegistry) At(uint64) (*devices.Registry, error)       { return f.r, nil }
+func (f fixedRegistry) Newest() (uint64, *devices.Registry)        { return 0, f.r }
+func (f fixedRegistry) Passed(version uint64, r *devices.Registry) {}

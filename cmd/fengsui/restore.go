@@ -56,6 +56,7 @@ func (j *judge) restore(ctx context.Context) error {
 	} else if err := j.fromOldest(ctx); err != nil {
 		return err
 	}
+	j.History.Passed(j.version, j.registry)
 	j.savedAt, j.savedTotal = time.Now(), j.total
 	j.countRules()
 	j.Logger.Info("restored", "position", j.position, "head", j.replayTo, "alarms", j.Book.Len(), "quiet_until", last.Position)
@@ -67,8 +68,14 @@ func (j *judge) restore(ctx context.Context) error {
 func (j *judge) fromOldest(ctx context.Context) error {
 	first := j.Input.First().Seq
 	if first <= 1 {
+		registry, err := j.History.At(0)
+		if err != nil {
+			return err
+		}
+		j.begin(0, registry)
 		return nil
 	}
+	j.begin(j.History.Newest()) // what held there is not known
 	r, err := j.Input.At(ctx, first)
 	if err != nil {
 		return fmt.Errorf("read the oldest message kept: %w", err)
@@ -114,15 +121,23 @@ func (j *judge) loadSnapshot() (*snapshot, error) {
 		j.Logger.Warn("not using the snapshot: its position is not in the input log", "position", s.Position)
 		return nil, nil
 	}
+	j.beginAt(s.Registry)
 	err = errors.Join(j.Engine.Restore(s.Engine), j.Intake.Restore(s.Intake), j.Presence.restore(s.Presence), j.counts.restore(s.Counts))
 	if err != nil {
 		j.Logger.Warn("not using the snapshot", "error", err)
-		j.Intake, j.Engine = j.Fresh()
-		j.Presence.forget()
-		j.counts = counts{}
 		return nil, nil
 	}
 	return s, nil
+}
+
+// beginAt starts with the registry of a snapshot.
+func (j *judge) beginAt(version uint64) {
+	r, err := j.History.At(version)
+	if err != nil {
+		j.Logger.Warn("the registry of the snapshot no longer stands; going on with that of now", "error", err)
+		version, r = j.History.Newest()
+	}
+	j.begin(version, r)
 }
 
 // caughtUp ends the quiet replay once its end is passed, and takes commands once
@@ -180,7 +195,7 @@ func (j *judge) save(ctx context.Context) error {
 	if err := j.flush(ctx); err != nil { // the replay begins behind it
 		return err
 	}
-	s := snapshot{Position: j.position, Total: j.total, Missing: j.missing, Clock: j.clock}
+	s := snapshot{Position: j.position, Total: j.total, Missing: j.missing, Clock: j.clock, Registry: j.version}
 	var errs [4]error
 	s.Engine, errs[0] = j.Engine.Snapshot()
 	s.Intake, errs[1] = j.Intake.Snapshot()

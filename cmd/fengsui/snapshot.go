@@ -19,6 +19,7 @@ type snapshot struct {
 	Total    uint64
 	Missing  uint64
 	Clock    int64
+	Registry uint64 // version in force there
 	Engine   []byte
 	Intake   []byte
 	Presence []byte

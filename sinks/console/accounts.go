@@ -1,12 +1,10 @@
 package console
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"time"
 
-	"fengsui/devices"
 	"fengsui/rules/alarms"
 )
 
@@ -182,83 +180,6 @@ func (s *Server) revokeTokens(w http.ResponseWriter, r *http.Request, who Identi
 		return err
 	}
 	s.o.Logger.Info("tokens revoked", "user", name, "by", who.Name)
-	w.WriteHeader(http.StatusNoContent)
-	return nil
-}
-
-// Registrar changes what is registered. Errors that the caller can do something
-// about are a [*Problem].
-type Registrar interface {
-	// Register adds a device, or changes one, and makes up a credential for a new
-	// one.
-	Register(ctx context.Context, d devices.DeviceConfig) (Credential, error)
-	// NewCredential makes up another credential; the one before is void.
-	NewCredential(ctx context.Context, site, device string) (Credential, error)
-	// Revoke makes the credential of a device void and drops its connection.
-	Revoke(ctx context.Context, site, device string) error
-}
-
-// Credential is what a device signs in with over MQTT; it is shown once.
-type Credential struct {
-	User     string `json:"user"`
-	Password string `json:"password"` // empty: the device had one before and keeps it
-}
-
-func (s *Server) addDevice(w http.ResponseWriter, r *http.Request, who Identity) error {
-	var config devices.DeviceConfig
-	if err := decode(r, &config); err != nil {
-		return err
-	}
-	if s.o.Registrar == nil {
-		return errFixedRegistry
-	}
-	c, err := s.o.Registrar.Register(r.Context(), config)
-	if err != nil {
-		return err
-	}
-	s.o.Logger.Info("device registered", "site", config.Site, "device", config.ID, "by", who.Name)
-	return credentialAnswer(w, http.StatusCreated, config.Site, config.ID, c)
-}
-
-var errFixedRegistry = problem(http.StatusNotFound, "not_here", "devices of this gateway are changed in its devices file only")
-
-func credentialAnswer(w http.ResponseWriter, status int, site, device string, c Credential) error {
-	answer(w, status, struct {
-		Site       string     `json:"site"`
-		Device     string     `json:"device"`
-		Credential Credential `json:"credential"`
-	}{site, device, c})
-	return nil
-}
-
-func (s *Server) newCredential(w http.ResponseWriter, r *http.Request, who Identity) error {
-	d, err := s.device(r)
-	if err != nil {
-		return err
-	}
-	if s.o.Registrar == nil {
-		return errFixedRegistry
-	}
-	c, err := s.o.Registrar.NewCredential(r.Context(), d.Site.ID, d.ID)
-	if err != nil {
-		return err
-	}
-	s.o.Logger.Info("credential issued", "device", d.Key(), "by", who.Name)
-	return credentialAnswer(w, http.StatusCreated, d.Site.ID, d.ID, c)
-}
-
-func (s *Server) revokeCredential(w http.ResponseWriter, r *http.Request, who Identity) error {
-	d, err := s.device(r)
-	if err != nil {
-		return err
-	}
-	if s.o.Registrar == nil {
-		return errFixedRegistry
-	}
-	if err := s.o.Registrar.Revoke(r.Context(), d.Site.ID, d.ID); err != nil {
-		return err
-	}
-	s.o.Logger.Info("credential revoked", "device", d.Key(), "by", who.Name)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

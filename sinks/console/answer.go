@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ type Problem struct {
 	Status  int    // of HTTP
 	Code    string // for programs
 	Message string // for people
+	Path    string // in the body: what the problem is with
 	By      string // of a conflict: who was faster
 	At      alarms.Time
 	Retry   int // seconds after which to try again
@@ -36,6 +38,7 @@ type errorBody struct {
 type errorText struct {
 	Code    string      `json:"code"`
 	Message string      `json:"message"`
+	Path    string      `json:"path,omitempty"`
 	By      string      `json:"by,omitempty"`
 	At      alarms.Time `json:"at,omitempty"`
 }
@@ -58,7 +61,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if p.Retry > 0 {
 		w.Header().Set("Retry-After", fmt.Sprint(p.Retry))
 	}
-	answer(w, p.Status, errorBody{errorText{Code: p.Code, Message: p.Message, By: p.By, At: p.At}})
+	answer(w, p.Status, errorBody{errorText{Code: p.Code, Message: p.Message, Path: p.Path, By: p.By, At: p.At}})
 }
 
 // answer writes JSON. What cannot be written any more concerns nobody.
@@ -77,20 +80,20 @@ const maxBody = 64 << 10
 
 // decode reads a JSON body, strictly: a key we do not know is a mistake that the
 // caller wants to hear of. An empty body leaves v as it is.
-func decode(r *http.Request, v any) error {
-	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxBody))
-	d.DisallowUnknownFields()
-	err := d.Decode(v)
-	if errors.Is(err, io.EOF) {
+func decode(r *http.Request, v any) error { return decodeUpTo(r, v, maxBody) }
+
+func decodeUpTo(r *http.Request, v any, most int64) error {
+	text, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, most))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return problem(http.StatusRequestEntityTooLarge, "too_large", "the body has more than %d bytes", most)
+	case err != nil:
+		return problem(http.StatusBadRequest, "bad_body", "the body cannot be read: %v", err)
+	case len(bytes.TrimSpace(text)) == 0:
 		return nil
 	}
-	if err == nil && d.More() {
-		err = errors.New("there is something after the first value")
-	}
-	if err != nil {
-		return problem(http.StatusBadRequest, "bad_body", "the body cannot be read: %s", strings.TrimPrefix(err.Error(), "json: "))
-	}
-	return nil
+	return strictly(text, v)
 }
 
 // remoteHost is the address a request came from, without its port.

@@ -131,8 +131,8 @@ func TestCommandRefusals(t *testing.T) {
 			{"wrong method", "GET", post + "ack", operator, "", 405, "bad_method"},
 			{"not JSON", "POST", post + "ack", operator, "{", 400, "bad_body"},
 			{"two bodies", "POST", post + "ack", operator, "{}{}", 400, "bad_body"},
-			{"unknown key", "POST", post + "ack", operator, `{"nota":"x"}`, 400, "bad_body"},
-			{"too long", "POST", post + "note", operator, `{"note":"` + strings.Repeat("x", maxBody) + `"}`, 400, "bad_body"},
+			{"unknown key", "POST", post + "ack", operator, `{"nota":"x"}`, 422, "unknown_key"},
+			{"too long", "POST", post + "note", operator, `{"note":"` + strings.Repeat("x", maxBody) + `"}`, 413, "too_large"},
 			{"empty note", "POST", post + "note", operator, `{"note":" "}`, 422, "note_required"},
 			{"disposition of an ack", "POST", post + "ack", operator, `{"disposition":"real"}`, 422, "not_for_this"},
 			{"minutes of an ack", "POST", post + "ack", operator, `{"minutes":5}`, 422, "not_for_this"},
@@ -586,16 +586,29 @@ func checkRefs(t *testing.T, text []byte) {
 	walk(root)
 }
 
-type registrar struct{ problem error }
+// registrar takes every change, or refuses every one.
+type registrar struct {
+	problem error
+	asked   *[]Change
+}
 
-func (f registrar) Register(_ context.Context, d devices.DeviceConfig) (Credential, error) {
-	return Credential{User: d.Key(), Password: "shown-once-secret"}, f.problem
+func (f registrar) Change(_ context.Context, c Change) ([]Credential, error) {
+	if f.asked != nil {
+		*f.asked = append(*f.asked, c)
+	}
+	var issued []Credential
+	for _, d := range c.Devices {
+		issued = append(issued, Credential{User: d.Key(), Password: "shown-once-secret"})
+	}
+	return issued, f.problem
 }
 
 func (f registrar) NewCredential(_ context.Context, site, device string) (Credential, error) {
 	return Credential{User: site + "/" + device, Password: "shown-once-secret"}, f.problem
 }
 func (f registrar) Revoke(context.Context, string, string) error { return f.problem }
+func (f registrar) InFile(string, string) bool                   { return true }
+func (f registrar) Changes(int) []RegistryChange                 { return []RegistryChange{} }
 
 func TestRegistrar(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -616,14 +629,14 @@ func TestRegistrar(t *testing.T) {
 	})
 	bubble(t, func(t *testing.T) {
 		r := startRig(t, func(o *Options) {
-			o.Registrar = registrar{problem(http.StatusUnprocessableEntity, "unknown_kind", "no such kind")}
+			o.Registrar = registrar{problem: problem(http.StatusUnprocessableEntity, "unknown_kind", "no such kind")}
 		})
 		if status, got := r.call("POST", "/api/v1/devices", adminToken, `{"site":"s"}`); status != 422 || errorCode(t, got) != "unknown_kind" {
 			t.Errorf("register: %d %s", status, got)
 		}
 	})
 	bubble(t, func(t *testing.T) {
-		r := startRig(t, func(o *Options) { o.Registrar = registrar{errors.New("disk on fire at /secret/path")} })
+		r := startRig(t, func(o *Options) { o.Registrar = registrar{problem: errors.New("disk on fire at /secret/path")} })
 		if status, got := r.call("POST", "/api/v1/devices", adminToken, `{"site":"s"}`); status != 500 || strings.Contains(got, "secret") || !strings.Contains(r.log.String(), "disk on fire") {
 			t.Errorf("register: %d %s", status, got)
 		}

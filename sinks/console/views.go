@@ -145,23 +145,27 @@ func (s *Server) listSites(w http.ResponseWriter, _ *http.Request, _ Identity) e
 	registry, worst := s.o.Directory.Registry(), s.hub.worst()
 	list := []siteView{}
 	for site := range registry.Sites() {
-		v := siteView{
-			ID: site.ID, Name: site.Name, Area: site.Area, Contacts: site.Contacts,
-			Schematic: s.hasSchematic(site.ID), Open: worst.site[site.ID], Level: worst.level[site.ID],
-		}
-		if v.Contacts == nil {
-			v.Contacts = noContacts
-		}
-		for d := range registry.DevicesOf(site.ID) {
-			v.Devices++
-			if online, _ := s.o.Directory.Presence(d); online {
-				v.Online++
-			}
-		}
-		list = append(list, v)
+		list = append(list, s.siteView(registry, site, worst))
 	}
 	answer(w, http.StatusOK, map[string][]siteView{"sites": list})
 	return nil
+}
+
+func (s *Server) siteView(registry *devices.Registry, site *devices.Site, worst worst) siteView {
+	v := siteView{
+		ID: site.ID, Name: site.Name, Area: site.Area, Contacts: site.Contacts,
+		Schematic: s.hasSchematic(site.ID), Open: worst.site[site.ID], Level: worst.level[site.ID],
+	}
+	if v.Contacts == nil {
+		v.Contacts = noContacts
+	}
+	for d := range registry.DevicesOf(site.ID) {
+		v.Devices++
+		if online, _ := s.o.Directory.Presence(d); online {
+			v.Online++
+		}
+	}
+	return v
 }
 
 func schematicName(site string) string { return site + ".svg" }
@@ -297,15 +301,6 @@ func (s *Server) device(r *http.Request) (*devices.Device, error) {
 		return nil, problem(http.StatusNotFound, "not_found", "no device %.64q is registered at site %.64q", r.PathValue("device"), r.PathValue("site"))
 	}
 	return d, nil
-}
-
-func (s *Server) oneDevice(w http.ResponseWriter, r *http.Request, _ Identity) error {
-	d, err := s.device(r)
-	if err != nil {
-		return err
-	}
-	answer(w, http.StatusOK, s.view(d, s.hub.worst().device[d.Key()]))
-	return nil
 }
 
 // rejectionView is a rejection with its time.
