@@ -155,7 +155,7 @@ func newBareJudge(t testing.TB, dir string, tr traffic) *bareJudge {
 		},
 		Presence: newPresence(registry), Feedback: newFeedback(nil, slog.New(slog.DiscardHandler)),
 		Snapshot: snapshotFile(filepath.Join(dir, "snapshot")),
-		Now:      time.Now, OnJudged: func(int, time.Duration) {}, Logger: slog.New(slog.DiscardHandler),
+		Now:      time.Now, OnJudged: func(int, time.Duration) {}, Pacer: newPacer(input), Logger: slog.New(slog.DiscardHandler),
 	})}
 }
 

@@ -220,7 +220,7 @@ func (w *tower) judge(snapshot string, then func(j *judge)) (accepted, quarantin
 		},
 		Presence: newPresence(w.inventory.registry()), Feedback: newFeedback(nil, slog.New(slog.DiscardHandler)),
 		Snapshot: snapshotFile(filepath.Join(w.dir, snapshot)),
-		Now:      time.Now, OnJudged: func(int, time.Duration) {}, Logger: slog.New(slog.DiscardHandler),
+		Now:      time.Now, OnJudged: func(int, time.Duration) {}, Pacer: newPacer(w.input), Logger: slog.New(slog.DiscardHandler),
 	})
 	ctx, cancel := context.WithCancel(w.t.Context())
 	judged, written := make(chan error, 1), make(chan error, 1)
