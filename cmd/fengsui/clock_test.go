@@ -145,12 +145,14 @@ func newJudgeAlone(t *testing.T, devicesYAML string, ruleYAML string) *judgeAlon
 	a.clock = newClock(func() time.Time { return a.truth().Add(a.set) }, slog.New(slog.DiscardHandler))
 	a.clock.passed = func() time.Duration { return a.passed }
 	a.judge = newJudge(judgeOptions{
-		Fresh: func() (*devices.Intake, *rules.Engine) {
+		History: fixedRegistry{registry},
+		Fresh: func(registry *devices.Registry) (*devices.Intake, *rules.Engine) {
 			return devices.NewIntake(devices.IntakeOptions{Registry: registry, HistoryAfter: defaultConfig().HistoryAfter}),
 				rules.NewEngine(rules.EngineOptions{Registry: registry, Rules: set})
 		},
 		Book: alarms.NewBook(), Presence: newPresence(registry), Now: a.clock.Now,
 	})
+	a.begin(0, registry)
 	a.quiet.over = true
 	return a
 }
@@ -168,7 +170,9 @@ func (j *judgeAlone) receive(messages ...ingest.Message) {
 		if m.Kind.Counted() {
 			j.Intake.Decode(incoming(j.position, i, &m.Message), &m.decoded)
 		}
-		j.message(m)
+		if err := j.message(m); err != nil {
+			panic(err)
+		}
 	}
 	j.alarm(j.changes)
 	j.events = append(j.events, j.pending.events...)
