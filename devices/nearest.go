@@ -1,5 +1,9 @@
 package devices
 
+// Nearest returns the candidate that word was probably meant to be, or "" when
+// none is near.
+func Nearest(word string, candidates []string) string { return nearest(word, candidates) }
+
 // nearest returns the candidate that word was probably meant to be, or "" when
 // none is near: at most a third of its letters may differ.
 func nearest(word string, candidates []string) string {

@@ -57,7 +57,7 @@ func runApp(ctx context.Context, o appOptions) error {
 		Dir: cfg.Data, MaxStore: cfg.Journal.MaxBytes, OnSync: meters.Synced, Logger: logger.With("part", "journal"),
 	})
 	if err != nil {
-		return err
+		return dataFolderError(cfg.Data, err)
 	}
 	defer store.Close()
 	input, err := store.Log(ctx, logOptions("input", cfg.Journal.inputBytes()))

@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path"
 	"regexp"
@@ -69,6 +71,9 @@ func (c *checkup) examine() error {
 		c.wrong("", err)
 		return nil
 	}
+	c.wrong("", errors.Join(cfg.unreadable...))
+	_, err = loadCertificate(cfg.TLS, slog.New(slog.DiscardHandler))
+	c.wrong("", err)
 	c.wrong("", verifyNotify(cfg))
 	kinds, err := devices.LoadKinds(kindsFolder(cfg))
 	if c.wrong(folderName(cfg.Kinds, "built-in kinds"), err) {
@@ -196,7 +201,7 @@ func (c *checkup) print(t terminal, lang string) {
 		}
 	}
 	if c.Errors > 0 {
-		fmt.Fprintf(t.out, say(lang, devices.Text{ZH: "%s：%d 个错误，%d 个警告；改正后再启动\n", EN: "%s: %d errors, %d warnings; the gateway does not start with it\n"}), c.Config, c.Errors, c.Warnings)
+		fmt.Fprintf(t.out, say(lang, devices.Text{ZH: "%s：%d 个错误，%d 个警告；改正后再启动\n", EN: "%s: %d errors, %d warnings; mend them before you start it\n"}), c.Config, c.Errors, c.Warnings)
 		return
 	}
 	fmt.Fprintf(t.out, say(lang, devices.Text{

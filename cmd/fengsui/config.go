@@ -56,7 +56,8 @@ type Config struct {
 	// Log is how much is logged: debug, info, warn or error. Default info.
 	Log string `yaml:"log"`
 
-	builtinDevices []byte // the demo's county, in place of a devices file
+	unreadable     []error // files it names that cannot be read, with their places
+	builtinDevices []byte  // the demo's county, in place of a devices file
 }
 
 // HTTPConfig is the console, the API and the websocket.
@@ -167,7 +168,7 @@ func defaultConfig() Config {
 func loadConfig(path string) (Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return Config{}, fmt.Errorf("read config: %w (fengsui init writes one to start from)", err)
+		return Config{}, configFileError(path, err)
 	}
 	c := defaultConfig()
 	doc, err := devices.ReadDocument(path, text, &c)
@@ -175,6 +176,7 @@ func loadConfig(path string) (Config, error) {
 		return Config{}, err
 	}
 	c.resolve(filepath.Dir(path))
+	c.findUnreadable(doc)
 	return c, c.validate(doc)
 }
 

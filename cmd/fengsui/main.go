@@ -17,6 +17,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"fengsui/devices"
 )
 
 const usage = `fengsui watches what devices report over MQTT and raises alarms.
@@ -42,6 +44,9 @@ type terminal struct {
 	in       io.Reader
 	out, err io.Writer
 }
+
+// commands are the words of dispatch, for guesses at what was meant.
+var commands = []string{"demo", "run", "init", "check", "test", "device", "user", "cert", "notify", "decode", "simulate", "version", "help"}
 
 // errUsage asks for exit status 2; its text was already shown.
 var errUsage = errors.New("usage")
@@ -103,7 +108,11 @@ func dispatch(ctx context.Context, t terminal, args []string) error {
 		fmt.Fprint(t.out, usage)
 		return nil
 	default:
-		fmt.Fprintf(t.err, "fengsui: there is no command %q\n\n%s", command, usage)
+		near := devices.Nearest(command, commands)
+		if near != "" {
+			near = ", did you mean " + near + "?"
+		}
+		fmt.Fprintf(t.err, "fengsui: there is no command %q%s\n\n%s", command, near, usage)
 		return errUsage
 	}
 }
@@ -111,18 +120,35 @@ func dispatch(ctx context.Context, t terminal, args []string) error {
 // parseFlags parses a subcommand's flags; what is left over is an error unless
 // positional arguments are wanted.
 func parseFlags(t terminal, flags *flag.FlagSet, args []string, positional int) error {
+	flags.SetOutput(io.Discard)
+	err := flags.Parse(args)
 	flags.SetOutput(t.err)
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return err
-		}
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		flags.Usage()
+		return err
+	case err != nil:
+		fmt.Fprintf(t.err, "fengsui %s: %v%s; fengsui %s -h shows its flags\n", flags.Name(), err, guess(err, flags), flags.Name())
 		return errUsage
-	}
-	if flags.NArg() > positional {
-		fmt.Fprintf(t.err, "fengsui %s: unexpected %q\n", flags.Name(), flags.Arg(positional))
+	case flags.NArg() > positional:
+		fmt.Fprintf(t.err, "fengsui %s: unexpected %q; flags go before it\n", flags.Name(), flags.Arg(positional))
 		return errUsage
 	}
 	return nil
+}
+
+// guess says which flag one that does not exist was probably meant to be.
+func guess(err error, flags *flag.FlagSet) string {
+	_, wrong, ok := strings.Cut(err.Error(), "flag provided but not defined: -")
+	if !ok {
+		return ""
+	}
+	var names []string
+	flags.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
+	if near := devices.Nearest(strings.TrimPrefix(wrong, "-"), names); near != "" {
+		return ", did you mean -" + near + "?"
+	}
+	return ""
 }
 
 func newLogger(w io.Writer, level string) *slog.Logger {

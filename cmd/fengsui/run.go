@@ -22,11 +22,15 @@ func runGateway(ctx context.Context, t terminal, args []string) error {
 	if err != nil {
 		return err
 	}
+	logger := newLogger(t.err, cfg.Log)
+	for _, err := range cfg.unreadable {
+		logger.Error("a file that the config names cannot be read; going on without it", "error", err)
+	}
 	return runOnDisk(ctx, appOptions{
 		Config:     cfg,
 		AdminToken: os.Getenv("FENGSUI_ADMIN_TOKEN"),
 		ConsoleDir: *page,
-		Logger:     newLogger(t.err, cfg.Log),
+		Logger:     logger,
 		Ready: func(a addresses) {
 			fmt.Fprintf(t.out, "fengsui is watching.\n  console  %s\n", a.Console)
 			if a.MQTT != "" {

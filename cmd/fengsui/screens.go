@@ -52,10 +52,6 @@ func newScreens(ctx context.Context, o screensOptions) (*console.Server, error) 
 	if err != nil {
 		return nil, err
 	}
-	token, err := metricsToken(o.App.Config)
-	if err != nil {
-		return nil, err
-	}
 	var page *console.Page
 	if o.App.ConsoleDir != "" {
 		if page, err = console.FolderPage(o.App.ConsoleDir); err != nil {
@@ -74,7 +70,7 @@ func newScreens(ctx context.Context, o screensOptions) (*console.Server, error) 
 		History:   o.Past.shown(),
 		Limits:    func(d *devices.Device, field string) []rules.FieldLimit { return rules.LimitsOf(o.Rules, d, field) },
 		Progress:  &progress{o.Inventory, o.Presence, o.Judge},
-		Registrar: o.Inventory, Door: o.Sources, Metrics: o.Meters.Handler(), MetricsToken: token,
+		Registrar: o.Inventory, Door: o.Sources, Metrics: o.Meters.Handler(), MetricsToken: metricsToken(o.App.Config),
 		Ready: o.ready, Logger: o.Logger,
 	})
 }
@@ -143,10 +139,12 @@ func (d directory) Presence(device *devices.Device) (online bool, lastSeen time.
 }
 
 // metricsToken reads the token that scrapers on other machines need.
-func metricsToken(cfg Config) (string, error) {
-	if cfg.Metrics.TokenFile == "" {
-		return "", nil
-	}
+// Where it cannot be read, which was said at the start, there is none, and only
+// this machine may scrape.
+func metricsToken(cfg Config) string {
 	text, err := os.ReadFile(cfg.Metrics.TokenFile)
-	return strings.TrimSpace(string(text)), err
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
 }

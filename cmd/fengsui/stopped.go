@@ -52,7 +52,8 @@ func diskFault(folder string, err error) bool {
 			return true
 		}
 	}
-	return tryDisk(folder, 0) != nil
+	_, err = os.Stat(logsFolder(folder))
+	return !errors.Is(err, fs.ErrNotExist) && tryDisk(folder, 0) != nil
 }
 
 // probeBytes is what is written to see whether the disk takes writes.

@@ -362,7 +362,19 @@ func TestWhatIsTheDisksDoing(t *testing.T) {
 			t.Errorf("%v: the page says %q", tt.err, faultOf(tt.err).en)
 		}
 	}
-	if !diskFault(filepath.Join(folder, "gone"), errors.New("anything")) {
-		t.Error("a folder that takes no file is the disk's doing")
+	if diskFault(filepath.Join(folder, "gone"), errors.New("anything")) {
+		t.Error("a folder that cannot be made is the operator's doing")
+	}
+	if err := os.MkdirAll(filepath.Join(folder, "jetstream"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if diskFault(folder, errors.New("anything")) {
+		t.Error("a disk that takes writes is at no fault")
+	}
+	if err := os.Mkdir(filepath.Join(folder, ".probe"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if !diskFault(folder, errors.New("anything")) {
+		t.Error("a folder that was used and takes no file is the disk's doing")
 	}
 }

@@ -51,7 +51,7 @@ func (c *certificate) load() error {
 	}
 	pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
 	if err != nil {
-		return fmt.Errorf("read the certificate (tls.cert_file %s, tls.key_file %s): %w", c.CertFile, c.KeyFile, err)
+		return fmt.Errorf("read the certificate (tls.cert_file %s, tls.key_file %s): %w; both must be PEM and belong together, fengsui cert makes such a pair", c.CertFile, c.KeyFile, err)
 	}
 	c.pair, c.stamp = &pair, stamp
 	return nil

@@ -153,7 +153,7 @@ func listenError(address string, err error) error {
 	remedy := ""
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		remedy = "another program has this port, often a mosquitto that started with the machine: stop it, or listen on another port"
+		remedy = "another program has this port, often a mosquitto that started with the machine: stop it (ss -ltnp shows which it is), or choose another port in mqtt.listen"
 	case errors.Is(err, syscall.EACCES):
 		remedy = "ports below 1024 need a privilege: listen on 1883 or 8883, or grant CAP_NET_BIND_SERVICE"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
