@@ -42,6 +42,7 @@ type NotifyConfig struct {
 
 	// Template makes the body (Go's text/template over notify.Message, with the
 	// function json); TemplateFile holds one instead. Default: all there is, as JSON.
+	// A mistake in it is found by check and at the start.
 	Template     string `yaml:"template"`
 	TemplateFile string `yaml:"template_file"`
 	// Answer must be part of a good answer, for endpoints that say 200 to all.
@@ -114,14 +115,17 @@ func (n *NotifyConfig) build(c notifyContext) (endpoint, error) {
 	}
 	switch n.Type {
 	case "alertmanager":
-		if n.Template != "" || n.TemplateFile != "" || n.Steps != nil || n.Answer != "" {
-			return nil, fmt.Errorf("type: an alertmanager takes no template, steps or answer")
+		if n.Template != "" || n.TemplateFile != "" || n.Steps != nil || n.Answer != "" || n.LateAfter != 0 || n.Method != "" {
+			return nil, fmt.Errorf("type: an alertmanager takes no template, steps, answer, late_after or method")
 		}
 		return notify.NewAlertmanager(notify.AlertmanagerOptions{
 			Endpoint: where, Filter: filter, Labels: n.Labels, Repeat: n.Repeat, Console: c.console,
 			Standing: c.standing, OnRefused: onRefused, Logger: c.logger,
 		})
 	case "", "webhook":
+		if n.Labels != nil || n.Repeat != 0 {
+			return nil, fmt.Errorf("type: a webhook takes no labels and no repeat; those are an alertmanager's")
+		}
 		template, err := n.template()
 		if err != nil {
 			return nil, err

@@ -304,6 +304,7 @@ func TestNotifyMistakes(t *testing.T) {
 		{`{name: a, url: "http://h?k=1"}`, `fengsui.yaml:2:20: url: has a query`},
 		{`{name: a, url: "http://h", type: email}`, `fengsui.yaml:2:38: type: "email" is none; want webhook or alertmanager`},
 		{`{name: a, url: "http://h", type: alertmanager, template: x}`, `an alertmanager takes no template`},
+		{`{name: a, url: "http://h", repeat: 1m}`, `a webhook takes no labels and no repeat`},
 		{`{name: a, url: "http://h", template: '{{json .Txt}}'}`, `fengsui.yaml:2:42: template: tried with "test": template: template:1:7: executing "template" at <.Txt>: can't evaluate field Txt`},
 		{`{name: a, url: "http://h", steps: [risen]}`, `"risen"`},
 		{`{name: a, url: "http://h", ca_file: none.pem}`, `fengsui.yaml:2:41: ca_file: open`},

@@ -84,7 +84,8 @@ func (t *transport) compress(body io.ReadCloser) ([]byte, error) {
 	defer t.zips.Put(zip)
 	if body != nil {
 		defer body.Close()
-		if _, err := io.Copy(zip, body); err != nil {
+		// Through a small buffer: a string's own WriteTo would copy all of it once more.
+		if _, err := io.CopyBuffer(zip, struct{ io.Reader }{body}, make([]byte, 16<<10)); err != nil {
 			return nil, err
 		}
 	}

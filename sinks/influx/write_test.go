@@ -581,3 +581,24 @@ func TestOptionsSayWhatIsWrong(t *testing.T) {
 		}
 	}
 }
+
+// FuzzRefusal: whatever a server answers, its text is only believed as far as it
+// makes sense, and no line gets lost between the guilty and the innocent.
+func FuzzRefusal(f *testing.F) {
+	f.Add(`partial write: field type conflict: input field \"v\" on measurement \"clash\" is type float, already exists as type integer dropped=3`)
+	f.Add(`partial write: points beyond retention policy dropped=99999999999999999999`)
+	f.Fuzz(func(t *testing.T, text string) {
+		r := &refusal{status: 422, text: text}
+		var lines [][]byte
+		for _, line := range append(numbered("m", 5), numbered("clash", 5)...) {
+			lines = append(lines, []byte(line))
+		}
+		guilty, innocent := r.sort(lines)
+		if len(guilty)+len(innocent) != len(lines) || len(r.arrange(lines)) != len(lines) {
+			t.Errorf("%d guilty, %d innocent of %d", len(guilty), len(innocent), len(lines))
+		}
+		if n, ok := r.dropped(); ok && n < 0 {
+			t.Errorf("%d dropped", n)
+		}
+	})
+}
