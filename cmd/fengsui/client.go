@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -22,6 +23,7 @@ const adminTokenFile = "admin-token"
 // apiClient talks to the running gateway of a config as its admin.
 type apiClient struct {
 	base, token string
+	header      http.Header // of every request, besides
 	http        http.Client
 }
 
@@ -67,6 +69,7 @@ func (c *apiClient) call(ctx context.Context, method, path string, in, out any) 
 	if err != nil {
 		return err
 	}
+	maps.Copy(req.Header, c.header)
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := c.http.Do(req)
@@ -92,10 +95,13 @@ func (c *apiClient) call(ctx context.Context, method, path string, in, out any) 
 
 func apiError(status string, text []byte) error {
 	var body struct {
-		Error struct{ Code, Message string }
+		Error struct{ Code, Message, Path string }
 	}
 	if json.Unmarshal(text, &body) != nil || body.Error.Message == "" {
 		return fmt.Errorf("the gateway answers %s", status)
+	}
+	if body.Error.Path != "" {
+		return fmt.Errorf("%s: %s", body.Error.Path, body.Error.Message)
 	}
 	return errors.New(body.Error.Message)
 }

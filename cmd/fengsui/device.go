@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -11,22 +14,33 @@ import (
 )
 
 const deviceUsage = `fengsui device add -kind KIND [flags] SITE DEVICE   register a device, print its password once
-fengsui device password SITE DEVICE                 make up a new password
-fengsui device revoke SITE DEVICE                   make its password void and drop its connection
+fengsui device set [flags] SITE DEVICE              change what the flags say of a device, and nothing else
+fengsui device show SITE DEVICE                     what is registered of it
 fengsui device list [-site SITE]                    who is there
 fengsui device watch SITE DEVICE                    see a new device come in, step by step
+fengsui device remove SITE DEVICE                   remove it, and its password
+fengsui device password SITE DEVICE                 make up a new password
+fengsui device revoke SITE DEVICE                   make its password void and drop its connection
+fengsui device import FILE                          register many, in the form of the devices file
+fengsui device export                               all that is registered, in that form
 
-Each takes -config FILE and talks to the gateway that runs with it.
+Each takes -config FILE and talks to the gateway that runs with it; "fengsui device
+add -h" shows the flags.
 `
 
 // runDevice is "fengsui device".
 func runDevice(ctx context.Context, t terminal, args []string) error {
 	return verbs{
 		"add":      deviceAdd,
-		"password": deviceCredential("POST"),
-		"revoke":   deviceCredential("DELETE"),
+		"set":      deviceSet,
+		"show":     deviceShow,
 		"list":     deviceList,
 		"watch":    deviceWatch,
+		"remove":   deviceRemove,
+		"password": deviceCredential("POST"),
+		"revoke":   deviceCredential("DELETE"),
+		"import":   deviceImport,
+		"export":   deviceExport,
 	}.run(ctx, t, "device", deviceUsage, args)
 }
 
@@ -96,8 +110,65 @@ func devicePath(site, device string) string {
 	return "/devices/" + url.PathEscape(site) + "/" + url.PathEscape(device)
 }
 
+// deviceSet changes what the flags say. A state alone can be changed of a device
+// in the devices file, too.
+func deviceSet(ctx context.Context, c *call) error {
+	d := fields{}
+	d.common(c)
+	d.text(c, "kind", "kind", "`kind` of device")
+	d.text(c, "interval", "interval", "how often it speaks, such as `30s`")
+	d.text(c, "state", "state", "planned, commissioning, in_service, out_of_service or retired")
+	c.flags.Func("baseline", "zero points, `field=value@2026-03-01T00:00:00+08:00`; may be repeated, and take the place of those there", func(s string) error {
+		field, rest, _ := strings.Cut(s, "=")
+		value, from, _ := strings.Cut(rest, "@")
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return fmt.Errorf("want field=value@time")
+		}
+		list, _ := d["baselines"].([]any)
+		d["baselines"] = append(list, map[string]any{"field": field, "value": n, "from": from})
+		return nil
+	})
+	client, err := c.client(2)
+	if err != nil {
+		return err
+	}
+	method, target := "PATCH", devicePath(c.arg(0), c.arg(1))
+	if _, state := d["state"]; state && len(d) == 1 {
+		method, target = "PUT", target+"/state"
+	}
+	var now struct{ Config devices.DeviceConfig }
+	if err := client.call(ctx, method, target, d, &now); err != nil {
+		return fmt.Errorf("%s/%s: %w", c.arg(0), c.arg(1), err)
+	}
+	fmt.Fprintf(c.out, "%s is judged by as %s since %s\n", now.Config.Key(), now.Config.State, now.Config.Since.Local().Format(time.DateTime))
+	return nil
+}
+
+func deviceShow(ctx context.Context, c *call) error {
+	asJSON := c.flags.Bool("json", false, "as the API gives it")
+	client, err := c.client(2)
+	if err != nil {
+		return err
+	}
+	return c.show(ctx, client, devicePath(c.arg(0), c.arg(1)), *asJSON, &devices.DeviceConfig{})
+}
+
+func deviceRemove(ctx context.Context, c *call) error {
+	client, err := c.client(2)
+	if err != nil {
+		return err
+	}
+	if err := client.call(ctx, "DELETE", devicePath(c.arg(0), c.arg(1)), nil, nil); err != nil {
+		return fmt.Errorf("remove %s/%s: %w", c.arg(0), c.arg(1), err)
+	}
+	fmt.Fprintf(c.out, "%s/%s is gone; its alarms are over\n", c.arg(0), c.arg(1))
+	return nil
+}
+
 func deviceList(ctx context.Context, c *call) error {
 	site := c.flags.String("site", "", "only this `site`")
+	asJSON := c.flags.Bool("json", false, "as the API gives it, a page a line")
 	client, err := c.client(0)
 	if err != nil {
 		return err
@@ -117,8 +188,15 @@ func deviceList(ctx context.Context, c *call) error {
 		if *site != "" {
 			query.Set("site", *site)
 		}
-		if err := client.call(ctx, "GET", "/devices?"+query.Encode(), nil, &page); err != nil {
+		var whole json.RawMessage
+		if err := client.call(ctx, "GET", "/devices?"+query.Encode(), nil, &whole); err != nil {
 			return fmt.Errorf("list devices: %w", err)
+		}
+		if err := json.Unmarshal(whole, &page); err != nil {
+			return err
+		}
+		if *asJSON {
+			fmt.Fprintf(c.out, "%s\n", whole)
 		}
 		for _, d := range page.Devices {
 			seen := "never"
@@ -127,8 +205,12 @@ func deviceList(ctx context.Context, c *call) error {
 			}
 			fmt.Fprintf(table, "%s/%s\t%s\t%s\t%v\t%s\n", d.Site, d.ID, d.Kind, d.State, d.Online, seen)
 		}
-		if after = page.Next; after == "" {
-			return table.Flush()
+		if after = page.Next; after != "" {
+			continue
 		}
+		if *asJSON {
+			return nil
+		}
+		return table.Flush()
 	}
 }

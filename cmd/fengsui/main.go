@@ -28,7 +28,8 @@ const usage = `fengsui watches what devices report over MQTT and raises alarms.
   fengsui check -config FILE       find mistakes in config, devices, kinds and rules
   fengsui test [-config FILE]      run the tests of the rules
   fengsui run -config FILE         run the gateway
-  fengsui device add|list|watch|…   devices and their passwords
+  fengsui device add|set|watch|…    devices and their passwords
+  fengsui site add|set|show|list|… sites, whom to call and what to do there
   fengsui user add|list|remove     people and their roles
   fengsui cert [NAME…]             a certificate for HTTPS and MQTT over TLS
   fengsui notify test NAME         send a test message to an endpoint
@@ -91,6 +92,8 @@ func dispatch(ctx context.Context, t terminal, args []string) error {
 		return runTest(t, rest)
 	case "device":
 		return runDevice(ctx, t, rest)
+	case "site":
+		return runSite(ctx, t, rest)
 	case "user":
 		return runUser(ctx, t, rest)
 	case "cert":
