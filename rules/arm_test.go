@@ -1,6 +1,7 @@
 package rules_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -8,7 +9,6 @@ import (
 
 	"fengsui/devices"
 	"fengsui/rules"
-	"fmt"
 )
 
 func (w *world) reconfigure() *world {

@@ -23,7 +23,7 @@ var (
 		{"devices.yaml", "rated_current_a: 100", "supply_note_a: 100"},
 		{"kinds/electrical_fire.yaml", "events: true # a change is sent at once\n", ""},
 		{"rules/combustible_gas.yaml", "clear: {limit: 0.5, for: 5m}", "clear: {hysteresis: 0}"},
-		{"rules/slope_movement.yaml", "measure: {rate: {over: 6h, per: 1h, samples: 6}}", "measure: {rate: {over: 3h, per: 1h, samples: 6}}"},
+		{"rules/slope_movement.yaml", "measure: {rate: {over: 8h, per: 1h, samples: 8}}", "measure: {rate: {over: 3h, per: 1h, samples: 8}}"},
 	}
 	mistakes = []edit{
 		{"devices.yaml", "kind: tailings_pond", "kind: tailing_pond"},
