@@ -219,6 +219,9 @@ func (c *Config) validate(doc *devices.Document) error {
 	if c.Data == "" {
 		wrong("$.data", "data is empty; name a folder for the logs")
 	}
+	if u := c.HTTP.URL; u != "" && !strings.HasPrefix(u, "http://") && !strings.HasPrefix(u, "https://") {
+		wrong("$.http.url", "url is %q; want the address of the console, such as https://console.example", u)
+	}
 	if c.HTTP.Listen == "" {
 		wrong("$.http.listen", "listen is empty; the console is where alarms are seen, give it an address such as 127.0.0.1:8080")
 	}

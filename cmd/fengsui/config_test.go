@@ -40,6 +40,7 @@ func TestConfigMistakes(t *testing.T) {
 		{"name of the intake", "brokers: [{name: embedded, url: \"tcp://b:1\"}]\n", `"embedded" is taken`},
 		{"no scheme", "brokers: [{name: a, url: \"b:1883\"}]\n", "want tcp://host:1883"},
 		{"half an influx", "influx: {url: \"http://x\"}\n", "influx needs url, org, bucket and token_file"},
+		{"no address", "http: {url: console.example}\n", "want the address of the console"},
 		{"tiny journal", "journal: {max_bytes: 5}\n", "want at least 1073741824"},
 		{"no duration", "history_after: soon\n", "fengsui.yaml:1:"},
 		{"empty", "", "the file is empty"},

@@ -137,7 +137,11 @@ func TestInfluxAwayHarmsNobody(t *testing.T) {
 		if i < 2 && g.metric("fengsui_sink_lag_entries", `sink="influx"`) == 0 {
 			t.Error("there is nothing to catch up with any more")
 		}
-		influx.gate <- struct{}{}
+		select {
+		case influx.gate <- struct{}{}:
+		case <-time.After(30 * time.Second):
+			t.Fatal("nothing is written to InfluxDB")
+		}
 		seconds = max(seconds, g.metric("fengsui_sink_catch_up_seconds", `sink="influx"`))
 	}
 	if seconds == 0 {
