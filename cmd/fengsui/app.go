@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -121,8 +122,8 @@ func runApp(ctx context.Context, o appOptions) error {
 		Rules:    ruleSet,
 		Book:     alarms.NewBook(),
 		Presence: present, Feedback: feedback,
-		Snapshot: snapshotFile(filepath.Join(cfg.Data, "snapshot")),
-		Now:      now, OnJudged: meters.Judged, Pacer: pacer, Logger: logger.With("part", "judge"),
+		Snapshot: snapshotFile(filepath.Join(cfg.Data, "snapshot")), Damaged: store.Damaged,
+		Now: now, OnJudged: meters.Judged, Pacer: pacer, Logger: logger.With("part", "judge"),
 	})
 	inventory.announce = func(ctx context.Context, m *ingest.Message) error { return receiver.Submit(ctx, m, nil) }
 	inventory.dropped = sources.drop
@@ -191,11 +192,10 @@ func begin(ctx context.Context, input *journal.Log, clock *clock, barrier ingest
 
 // newest is when the newest message of the input log was received.
 func newest(ctx context.Context, input *journal.Log) (t time.Time, err error) {
-	last := input.Last().Seq
-	if last < input.First().Seq {
+	r, err := input.Newest(ctx)
+	if errors.Is(err, journal.ErrNotFound) {
 		return t, nil
 	}
-	r, err := input.At(ctx, last)
 	if err == nil {
 		err = ingest.DecodeEntry(r.Data, func(_ int, m *ingest.Message) error { t = m.Received; return nil })
 	}

@@ -97,7 +97,7 @@ type judgeStatus struct {
 type judgeView struct {
 	position       uint64
 	total          uint64 // messages in the input log up to position
-	missing        uint64 // of those, trimmed before this gateway could count them
+	missing        uint64 // of those, lost or trimmed before this gateway could count them
 	counts         counts
 	armed, unarmed int
 }

@@ -35,8 +35,9 @@ type judge struct {
 	position uint64 // of the last entry judged
 	clock    int64  // Unix ms
 	total    uint64 // messages in the input log up to position
-	missing  uint64 // of those, no longer in the log when a replay had to begin behind them
+	missing  uint64 // of those, lost, or no longer in the log when a replay had to begin behind them
 	partial  bool   // the replay began behind messages no longer in the log
+	inputEnd uint64 // where the input log ended before this run wrote to it
 	replayTo uint64 // the head of the input log at the start
 	quiet    quiet  // outputs recorded before the last stop are not repeated
 
@@ -71,6 +72,7 @@ type judgeOptions struct {
 	Presence *presence
 	Feedback *feedback
 	Snapshot snapshotFile
+	Damaged  func(what string)              // told what the logs have lost, as they tell of each other
 	Now      func() time.Time               // receive clock, shared with the receiver
 	OnJudged func(n int, age time.Duration) // messages judged, age of the oldest
 	Pacer    *pacer
@@ -94,7 +96,7 @@ type request struct {
 }
 
 func newJudge(o judgeOptions) *judge {
-	return &judge{judgeOptions: o, requests: make(chan request), caught: make(chan struct{}), spare: make(chan *entry, 8), sources: map[string]string{}, timer: time.NewTimer(time.Hour)}
+	return &judge{judgeOptions: o, inputEnd: o.Input.Last().Seq, requests: make(chan request), caught: make(chan struct{}), spare: make(chan *entry, 8), sources: map[string]string{}, timer: time.NewTimer(time.Hour)}
 }
 
 // Run restores what the gateway knew, replays what it had not yet judged, and
@@ -159,6 +161,9 @@ func (j *judge) judge(ctx context.Context, e *entry) error {
 		return e.err
 	}
 	j.advance(e.received()) // timers that were due before it
+	if before := e.total - e.count; before > j.total {
+		j.missing += before - j.total // in entries that were lost
+	}
 	j.position, j.total = e.seq, e.total
 	j.changes = j.changes[:0]
 	j.outcome.Reset()
@@ -467,10 +472,12 @@ type message struct {
 // entry is one entry of the input log, ready to be judged. Its messages' strings
 // and payloads lie in data, which is used again: who keeps one clones it.
 type entry struct {
-	seq, total uint64
-	data       []byte
-	messages   []message
-	err        error
+	seq      uint64
+	total    uint64 // messages in the input log up to it
+	count    uint64 // of those, in it
+	data     []byte
+	messages []message
+	err      error
 }
 
 // decodeAhead reads the input log behind the position and decodes entries in
@@ -479,10 +486,10 @@ func (j *judge) decodeAhead(ctx context.Context) <-chan chan *entry {
 	entries := make(chan chan *entry, runtime.GOMAXPROCS(0))
 	go func() {
 		defer close(entries)
-		err := j.Input.Read(ctx, j.position+1, func(r journal.Record) error {
+		err := j.readInput(ctx, func(r journal.Record) error {
 			e := j.blank()
 			e.data = append(e.data[:0], r.Data...) // decoding goes on after this returns
-			e.seq, e.total = r.Seq, r.Total
+			e.seq, e.total, e.count = r.Seq, r.Total, uint64(r.Count)
 			out := make(chan *entry, 1)
 			select {
 			case entries <- out:
@@ -499,6 +506,30 @@ func (j *judge) decodeAhead(ctx context.Context) <-chan chan *entry {
 		}
 	}()
 	return entries
+}
+
+// readInput reads the input log behind the position, for ever. It goes on behind
+// what is missing or damaged: the store names it, and the books count the messages
+// that were in it.
+func (j *judge) readInput(ctx context.Context, fn func(journal.Record) error) error {
+	next := j.position + 1
+	for {
+		err := j.Input.Read(ctx, next, func(r journal.Record) error {
+			next = r.Seq + 1
+			return fn(r)
+		})
+		var gap *journal.GapError
+		var damaged *journal.CorruptError
+		switch {
+		case errors.As(err, &gap):
+			next = gap.To + 1
+		case errors.As(err, &damaged):
+			next = damaged.Seq + 1
+		default:
+			return err
+		}
+		j.Logger.Error("judging on behind what the input log has lost", "error", err)
+	}
 }
 
 // received is when the first message of the entry arrived, Unix ms.

@@ -154,8 +154,8 @@ func newBareJudge(t testing.TB, dir string, tr traffic) *bareJudge {
 				rules.NewEngine(rules.EngineOptions{Registry: registry, Rules: set})
 		},
 		Presence: newPresence(registry), Feedback: newFeedback(nil, slog.New(slog.DiscardHandler)),
-		Snapshot: snapshotFile(filepath.Join(dir, "snapshot")),
-		Now:      time.Now, OnJudged: func(int, time.Duration) {}, Pacer: newPacer(input), Logger: slog.New(slog.DiscardHandler),
+		Snapshot: snapshotFile(filepath.Join(dir, "snapshot")), Damaged: func(string) {},
+		Now: time.Now, OnJudged: func(int, time.Duration) {}, Pacer: newPacer(input), Logger: slog.New(slog.DiscardHandler),
 	})}
 }
 

@@ -192,10 +192,10 @@ func (t *trimmer) firstYounger(ctx context.Context, log *journal.Log, low, high 
 	for low < high {
 		middle := low + (high-low)/2
 		r, err := log.At(ctx, middle)
-		if err != nil {
+		if passDamage(err) != nil {
 			return 0, err
 		}
-		if r.Time.Before(limit) {
+		if err == nil && r.Time.Before(limit) { // of a damaged one nobody knows: it stays
 			low = middle + 1
 		} else {
 			high = middle

@@ -44,9 +44,14 @@ func (j *judge) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	last.Position = min(last.Position, j.replayTo) // a log that lost its end gives out no number twice
+	j.checkEnd("the alarm log tells of", last.Position)
+	j.checkEnd("the readings log tells of", j.Readings.upTo)
+	// What is known of positions past the end is about messages that are gone;
+	// others will stand there.
+	last.Position = min(last.Position, j.inputEnd)
+	j.Readings.upTo = min(j.Readings.upTo, j.inputEnd)
 	j.quiet.until = last
-	s, err := j.loadSnapshot()
+	s, err := j.loadSnapshot(ctx)
 	if err != nil {
 		return err
 	}
@@ -61,6 +66,14 @@ func (j *judge) restore(ctx context.Context) error {
 	j.countRules()
 	j.Logger.Info("restored", "position", j.position, "head", j.replayTo, "alarms", j.Book.Len(), "quiet_until", last.Position)
 	return j.caughtUp(ctx)
+}
+
+// checkEnd names what is missing at the end of the input log, according to what
+// was written further on.
+func (j *judge) checkEnd(who string, position uint64) {
+	if position > j.inputEnd {
+		j.Damaged(fmt.Sprintf("log input: it ends at %d, %s %d", j.inputEnd, who, position))
+	}
 }
 
 // fromOldest begins at the oldest message in the log. If that is not the first
@@ -90,7 +103,7 @@ func (j *judge) fromOldest(ctx context.Context) error {
 // last event was caused by.
 func foldAlarms(ctx context.Context, log *journal.KeyedLog, book *alarms.Book) (alarms.Cause, error) {
 	var last alarms.Cause
-	err := log.Latest(ctx, func(r journal.Record) error {
+	err := passDamage(log.Latest(ctx, func(r journal.Record) error {
 		e, err := alarms.DecodeEvent(r.Data, r.Seq)
 		if err != nil {
 			return err
@@ -98,17 +111,25 @@ func foldAlarms(ctx context.Context, log *journal.KeyedLog, book *alarms.Book) (
 		book.Fold(e)
 		last = alarms.Cause{Position: e.Input, Clock: int64(e.Time)}
 		return nil
-	})
+	}))
 	if err != nil {
 		return last, fmt.Errorf("fold the alarm log: %w", err)
 	}
 	return last, nil
 }
 
+// passDamage lets pass what the store has named already: what is intact counts.
+func passDamage(err error) error {
+	if errors.Is(err, journal.ErrCorrupt) || errors.Is(err, journal.ErrGap) {
+		return nil
+	}
+	return err
+}
+
 // loadSnapshot restores what the snapshot holds. A damaged one, one of another
 // version, or one from a log that no longer reaches that far, is not used: the
 // log has it all.
-func (j *judge) loadSnapshot() (*snapshot, error) {
+func (j *judge) loadSnapshot(ctx context.Context) (*snapshot, error) {
 	s, err := j.Snapshot.load()
 	if errors.Is(err, errSnapshotDamaged) {
 		j.Logger.Warn("not using the snapshot", "error", err)
@@ -117,8 +138,16 @@ func (j *judge) loadSnapshot() (*snapshot, error) {
 	if err != nil || s == nil {
 		return nil, err
 	}
-	if s.Position > j.Input.Last().Seq || s.Position+1 < j.Input.First().Seq {
+	j.checkEnd("the snapshot is of", s.Position)
+	if end := j.Alarms.Last().Seq; s.Alarms > end {
+		j.Damaged(fmt.Sprintf("log alarms: it ends at %d, when the snapshot was taken it went to %d", end, s.Alarms))
+	}
+	if s.Position > j.inputEnd || s.Position+1 < j.Input.First().Seq {
 		j.Logger.Warn("not using the snapshot: its position is not in the input log", "position", s.Position)
+		return nil, nil
+	}
+	if r, err := j.Input.At(ctx, s.Position); err == nil && r.Total != s.Total {
+		j.Logger.Warn("not using the snapshot: the input log has lost its tail and tells another story there", "position", s.Position)
 		return nil, nil
 	}
 	j.beginAt(s.Registry)
@@ -195,7 +224,7 @@ func (j *judge) save(ctx context.Context) error {
 	if err := j.flush(ctx); err != nil { // the replay begins behind it
 		return err
 	}
-	s := snapshot{Position: j.position, Total: j.total, Missing: j.missing, Clock: j.clock, Registry: j.version}
+	s := snapshot{Position: j.position, Total: j.total, Missing: j.missing, Alarms: j.Alarms.Last().Seq, Clock: j.clock, Registry: j.version}
 	var errs [4]error
 	s.Engine, errs[0] = j.Engine.Snapshot()
 	s.Intake, errs[1] = j.Intake.Snapshot()
@@ -217,13 +246,13 @@ func (j *judge) save(ctx context.Context) error {
 	})
 }
 
-// lastReadings is the input position up to which the readings log is complete.
+// lastReadings is the input position up to which the readings log is complete, as
+// far as its entries can be read: what was in those behind is appended again.
 func lastReadings(ctx context.Context, log *journal.Log) (uint64, error) {
-	last := log.Last().Seq
-	if last == 0 {
+	r, err := log.Newest(ctx)
+	if errors.Is(err, journal.ErrNotFound) {
 		return 0, nil
 	}
-	r, err := log.At(ctx, last)
 	if err != nil {
 		return 0, fmt.Errorf("read the end of the readings log: %w", err)
 	}

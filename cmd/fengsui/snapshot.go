@@ -18,6 +18,7 @@ type snapshot struct {
 	Position uint64
 	Total    uint64
 	Missing  uint64
+	Alarms   uint64 // the end of the alarm log then
 	Clock    int64
 	Registry uint64 // version in force there
 	Engine   []byte

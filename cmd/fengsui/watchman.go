@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"fengsui/ingest"
@@ -106,6 +107,7 @@ func (m *measured) troubles() map[string]trouble {
 		}
 	}
 	fault("certificate", m.certificate.trouble(m.clock.Now()))
+	fault("logs", strings.Join(m.store.Stats().Damage, "; "))
 	fault("books", "")
 	if door, books := m.door().Residue, m.books().Residue; door != 0 || books != 0 {
 		fault("books", fmt.Sprintf("the books do not balance: %d messages at the door, %d behind it", door, books))

@@ -77,8 +77,8 @@ func (b *Bucket) Delete(ctx context.Context, key string) error {
 	return err
 }
 
-// All returns every key with its value. If some are damaged it returns all others
-// and a [CorruptError] for each.
+// All returns every key with its value, but those whose value is damaged: these
+// stand in [Stats].Damage.
 func (b *Bucket) All(ctx context.Context) (map[string][]byte, error) {
 	e, err := b.store.engine()
 	if err != nil {
@@ -142,7 +142,28 @@ func (e *engine) bucket(ctx context.Context, name string) (jetstream.KeyValue, e
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", name, e.explain(ctx, err))
 	}
+	if _, known := e.looked.LoadOrStore(name, true); !known {
+		return kv, e.look(ctx, name)
+	}
 	return kv, nil
+}
+
+// look asks what was cut off a bucket when the server read it after a crash: a
+// value that was being written, or what lay behind a damaged one. Nobody can tell
+// which, so it is named.
+func (e *engine) look(ctx context.Context, name string) error {
+	s, err := e.readJS.Stream(ctx, "KV_"+name)
+	if err != nil {
+		return fmt.Errorf("look at bucket %s: %w", name, closedOr(err))
+	}
+	info, err := s.Info(ctx, jetstream.WithDeletedDetails(true)) // else it says nothing of Lost
+	if err != nil {
+		return fmt.Errorf("look at bucket %s: %w", name, closedOr(err))
+	}
+	if lost := info.State.Lost; lost != nil && (lost.Bytes > 0 || len(lost.Msgs) > 0) {
+		e.damaged(fmt.Sprintf("bucket %s: %d bytes at its end were no whole value and are cut off; what was changed last may be missing", name, lost.Bytes))
+	}
+	return nil
 }
 
 // readBucket reads a bucket's stream from end to end, since the client library
@@ -178,12 +199,12 @@ func (e *engine) readBucket(ctx context.Context, name string) (map[string][]byte
 	if uint64(len(seen)) >= state.Msgs {
 		return values, nil
 	}
-	return values, damagedValues(ctx, name, s, state.LastSeq, seen)
+	return values, e.nameDamagedValues(ctx, name, s, state.LastSeq, seen)
 }
 
-// damagedValues names the messages up to last that are in the bucket's stream
+// nameDamagedValues names the messages up to last that are in the bucket's stream
 // and were not seen: the server passes over those it cannot read.
-func damagedValues(ctx context.Context, name string, s jetstream.Stream, last uint64, seen map[uint64]bool) error {
+func (e *engine) nameDamagedValues(ctx context.Context, name string, s jetstream.Stream, last uint64, seen map[uint64]bool) error {
 	info, err := s.Info(ctx, jetstream.WithDeletedDetails(true))
 	if err != nil {
 		return fmt.Errorf("bucket %s: %w", name, closedOr(err))
@@ -191,11 +212,10 @@ func damagedValues(ctx context.Context, name string, s jetstream.Stream, last ui
 	for _, seq := range info.State.Deleted {
 		seen[seq] = true
 	}
-	var damaged []error
 	for seq := info.State.FirstSeq; seq <= last; seq++ {
 		if !seen[seq] {
-			damaged = append(damaged, &CorruptError{Log: "KV_" + name, Seq: seq, Reason: errNothing.Error()})
+			e.damaged(fmt.Sprintf("bucket %s: the value at %d is damaged", name, seq))
 		}
 	}
-	return errors.Join(damaged...)
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,11 +35,13 @@ type engine struct {
 	folder string              // of the streams
 
 	retries *atomic.Uint64 // of writes without an answer
+	damaged func(what string)
+	looked  sync.Map // buckets that were looked at in this run
 }
 
 // startEngine starts the server over dir and returns when it has recovered all
 // streams, however long that takes.
-func startEngine(ctx context.Context, o Options, log *slog.Logger, retries *atomic.Uint64) (*engine, error) {
+func startEngine(ctx context.Context, o Options, log *slog.Logger, retries *atomic.Uint64, damaged func(string)) (*engine, error) {
 	limit := o.MaxStore
 	if limit == 0 {
 		limit = unlimitedStore
@@ -58,7 +61,7 @@ func startEngine(ctx context.Context, o Options, log *slog.Logger, retries *atom
 	if err != nil {
 		return nil, fmt.Errorf("configure embedded log server: %w", err)
 	}
-	e := &engine{server: ns, said: newServerLog(log), retries: retries, folder: filepath.Join(o.Dir, "jetstream", "$G", "streams")}
+	e := &engine{server: ns, said: newServerLog(log), retries: retries, damaged: damaged, folder: filepath.Join(o.Dir, "jetstream", "$G", "streams")}
 	ns.SetLogger(e.said, false, false)
 	if err := e.start(ctx, log); err != nil {
 		e.stop()

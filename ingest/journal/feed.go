@@ -123,6 +123,19 @@ func (f *feed) At(ctx context.Context, seq uint64) (Record, error) {
 	return rec, err
 }
 
+// Newest returns the newest entry that can be read, or [ErrNotFound] where there
+// is none.
+func (f *feed) Newest(ctx context.Context) (Record, error) {
+	for seq := f.Last().Seq; seq > 0 && seq >= f.First().Seq; seq-- {
+		r, err := f.At(ctx, seq)
+		if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrGap) {
+			continue
+		}
+		return r, err
+	}
+	return Record{}, fmt.Errorf("%w: log %s has no entry that can be read", ErrNotFound, f.name)
+}
+
 // await returns when there is an entry at next.
 func (f *feed) await(ctx context.Context, next uint64) error {
 	for {
@@ -203,6 +216,7 @@ func (f *feed) decode(s stored, buf *[]byte) (header, Record, error) {
 }
 
 func (f *feed) damaged(seq uint64, why error) error {
+	f.store.Damaged(fmt.Sprintf("log %s: entry %d is damaged", f.name, seq))
 	return &CorruptError{Log: f.name, Seq: seq, Reason: why.Error()}
 }
 
@@ -268,6 +282,7 @@ func (r *reader) advance(ctx context.Context, fn func(Record) error) error {
 	}
 	for _, s := range batch {
 		if s.seq != r.next {
+			r.feed.store.Damaged(fmt.Sprintf("log %s: entries %d to %d are missing", r.feed.name, r.next, s.seq-1))
 			return &GapError{Log: r.feed.name, From: r.next, To: s.seq - 1}
 		}
 		h, rec, err := r.feed.decode(s, &r.buf)

@@ -141,7 +141,7 @@ func (w *writer) resume(ctx context.Context, e *engine, segments []segment, lost
 // that was being written at a crash and was never acknowledged.
 func (w *writer) report(ctx context.Context, lost loss, reason string) {
 	if lost.entries > 0 {
-		w.store.log.Error("entries of a log are lost", "log", w.name, "entries", lost.entries, "bytes", lost.bytes)
+		w.store.Damaged(fmt.Sprintf("log %s: %d entries are missing", w.name, lost.entries))
 	}
 	if reason == "" {
 		return
@@ -149,6 +149,9 @@ func (w *writer) report(ctx context.Context, lost loss, reason string) {
 	level := slog.LevelError
 	if lost.cut && lost.entries == 0 {
 		level = slog.LevelWarn
+	}
+	if level == slog.LevelError {
+		w.store.Damaged(fmt.Sprintf("log %s: it ends at %d: %s", w.name, w.Last().Seq, reason))
 	}
 	w.store.log.Log(ctx, level, "a log may have lost its tail and goes on in a new epoch", "log", w.name, "last", w.Last().Seq, "reason", reason)
 }
@@ -182,13 +185,21 @@ func (w *writer) lastReadable(ctx context.Context, e *engine, segments []segment
 			}
 			if err == nil {
 				if h, _, _, err := parseEntry(got.data); err == nil {
+					w.nameDamaged(seq+1, segments[len(segments)-1].last)
 					return h, seq, nil
 				}
 			}
-			w.store.log.Error("the newest entry of a log is damaged", "log", w.name, "entry", seq)
 		}
 	}
+	w.nameDamaged(segments[0].first, segments[len(segments)-1].last)
 	return header{}, 0, nil
+}
+
+// nameDamaged names the entries of a log's beginning or end that cannot be read.
+func (w *writer) nameDamaged(from, to uint64) {
+	if from <= to {
+		w.store.Damaged(fmt.Sprintf("log %s: entries %d to %d cannot be read", w.name, from, to))
+	}
 }
 
 // firstReadable returns the mark of the oldest entry that can be read, or of
@@ -205,6 +216,7 @@ func (w *writer) firstReadable(ctx context.Context, e *engine, segments []segmen
 			}
 			seq = batch[0].seq
 			if h, _, _, err := parseEntry(batch[0].data); err == nil {
+				w.nameDamaged(segments[0].first, seq-1)
 				return Mark{Seq: seq, Total: h.Total}, nil
 			}
 		}

@@ -3,10 +3,14 @@ package journal
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
+
+// maxDamage bounds what is remembered of damage; the log has it all.
+const maxDamage = 20
 
 // Stats is how the store is doing. Counters run from its opening.
 type Stats struct {
@@ -17,6 +21,7 @@ type Stats struct {
 	WriteError  string        // what the disk refused; empty while it takes writes
 	Retries     uint64        // of writes that had no answer in time
 	LastSync    time.Duration // of the last append
+	Damage      []string      // what was found missing or damaged since the store was opened, by name
 	Logs        []LogStats    // in the order they were opened
 }
 
@@ -41,6 +46,7 @@ func (s *Store) Stats() Stats {
 	}
 	s.mu.Lock()
 	out.Warnings = s.past
+	out.Damage = slices.Clone(s.damage)
 	s.mu.Unlock()
 	if e == nil {
 		return out

@@ -58,6 +58,7 @@ type Store struct {
 	logs    []recoverable
 	running *engine // nil while there is none
 	past    uint64  // warnings of earlier runs
+	damage  []string
 }
 
 // recoverable is a log, as the store needs it.
@@ -163,7 +164,7 @@ func (s *Store) holdAll(ctx context.Context, fn func() error) error {
 
 // startEngine starts the server and takes up the logs that are open.
 func (s *Store) startEngine(ctx context.Context) error {
-	e, err := startEngine(ctx, s.opts, s.log, &s.retries)
+	e, err := startEngine(ctx, s.opts, s.log, &s.retries, s.Damaged)
 	if err != nil {
 		return err
 	}
@@ -366,6 +367,18 @@ func (s *Store) CheckCursors(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Damaged notes what is missing or cannot be read, once, for [Stats]. The store
+// notes what it finds itself; a user of it what one log tells of another.
+func (s *Store) Damaged(what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slices.Contains(s.damage, what) || len(s.damage) == maxDamage {
+		return
+	}
+	s.damage = append(s.damage, what)
+	s.log.Error("the logs are damaged; going on with what is intact", "what", what)
 }
 
 func (s *Store) synced(d time.Duration) {

@@ -280,7 +280,7 @@ func (h *Hub) load(ctx context.Context) error {
 		p.apply(&e.Alarm, encodeAlarm(&e.Alarm))
 		return nil
 	})
-	if errors.Is(err, journal.ErrCorrupt) {
+	if errors.Is(err, journal.ErrCorrupt) || errors.Is(err, journal.ErrGap) {
 		h.o.Logger.Error("the last events of some alarms are damaged, they are not shown", "error", err)
 	} else if err != nil {
 		return fmt.Errorf("read the alarms as they stand: %w", err)
