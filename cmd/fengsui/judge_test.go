@@ -153,7 +153,7 @@ func newBareJudge(t testing.TB, dir string, tr traffic) *bareJudge {
 			return devices.NewIntake(devices.IntakeOptions{Registry: registry, HistoryAfter: time.Hour}),
 				rules.NewEngine(rules.EngineOptions{Registry: registry, Rules: set})
 		},
-		Presence: newPresence(registry), Feedback: newFeedback(nil, slog.New(slog.DiscardHandler)), Pacer: newPacer(input),
+		Presence: newPresence(registry), Feedback: newFeedback(nil, slog.New(slog.DiscardHandler)),
 		Snapshot: snapshotFile(filepath.Join(dir, "snapshot")), Damaged: func(string) {},
 		Now: time.Now, OnJudged: func(int, time.Duration) {}, Pacer: newPacer(input), Logger: slog.New(slog.DiscardHandler),
 	})}
