@@ -56,7 +56,7 @@ type Mapper struct {
 	trail   []hop
 	last    []hop // where the last name or time was read
 	explain func(Use)
-	uses    int // explained of the last payload
+	uses    int    // explained of the last payload
 	Mended  string // what had to be repaired in the last payload, for people
 }
 
