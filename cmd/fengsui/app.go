@@ -140,7 +140,7 @@ func runApp(ctx context.Context, o appOptions) error {
 	screens, err := newScreens(ctx, screensOptions{
 		App: o, Certificate: certificate, Store: store, Input: input, Readings: readingsLog, Alarms: alarmLog,
 		Judge: judge, Inventory: inventory, Presence: present, Sources: sources, Outlets: outlets, Disk: disk,
-		Past: past, Rules: ruleSet,
+		Past: past, Routes: routes, Rules: ruleSet,
 		Meters: meters, Now: now, Logger: logger.With("part", "console"),
 	})
 	if err != nil {

@@ -3,9 +3,25 @@ package main
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"fengsui/devices"
 )
+
+// decoder explains messages by what is registered now.
+type decoder struct {
+	inventory *inventory
+	routes    *devices.Routes
+	now       func() time.Time
+}
+
+func (d decoder) Explain(in devices.Incoming) *devices.Explanation {
+	if in.Source == "" {
+		in.Source = embeddedSource
+	}
+	in.Received = d.now().UnixMilli()
+	return devices.Explain(d.inventory.registry(), d.routes, in)
+}
 
 // readRoutes reads the route files that the config lists, which make readings
 // of the foreign formats of devices that cannot be changed. They are tried in

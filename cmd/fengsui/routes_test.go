@@ -8,14 +8,15 @@ import (
 	"testing"
 	"time"
 
+	"fengsui/devices"
 	"fengsui/rules"
 	"fengsui/rules/alarms"
 )
 
 // routedGateway is one with the shipped examples of these foreign formats.
-func routedGateway(t *testing.T, devices string, names ...string) *gateway {
+func routedGateway(t *testing.T, registered string, names ...string) *gateway {
 	t.Helper()
-	g := newGateway(t, devices, "routes: ["+strings.Join(names, ", ")+"]\n")
+	g := newGateway(t, registered, "routes: ["+strings.Join(names, ", ")+"]\n")
 	for _, name := range names {
 		text, err := os.ReadFile(filepath.Join("../../configs/routes", name))
 		if err != nil {
@@ -85,6 +86,11 @@ func TestForeignFormats(t *testing.T) {
 		}
 		return nil
 	})
+	var e devices.Explanation
+	ask := map[string]any{"topic": "tele/meter/SENSOR", "user": "plant", "payload": `{"ENERGY":{"Voltage":[231,"x",230]}}`}
+	if _, err := g.request("POST", "/api/v1/decode", ask, &e); err != nil || e.Class != "accepted" || len(e.Samples) != 1 || len(e.Rejections) != 1 || e.Rejections[0].Byte != 27 {
+		t.Errorf("the API explains %+v: %v", e, err)
+	}
 	g.balanced()
 	g.stop()
 }

@@ -34,6 +34,7 @@ type screensOptions struct {
 	Disk        *diskWatch
 	Past        *past
 	Rules       []*rules.Rule
+	Routes      *devices.Routes
 	Meters      *metrics.Metrics
 	Now         func() time.Time
 	Logger      *slog.Logger
@@ -70,6 +71,7 @@ func newScreens(ctx context.Context, o screensOptions) (*console.Server, error) 
 		History:   o.Past.shown(),
 		Limits:    func(d *devices.Device, field string) []rules.FieldLimit { return rules.LimitsOf(o.Rules, d, field) },
 		Progress:  &progress{o.Inventory, o.Presence, o.Judge},
+		Decoder:   decoder{o.Inventory, o.Routes, o.Now},
 		Registrar: o.Inventory, Door: o.Sources, Metrics: o.Meters.Handler(), MetricsToken: metricsToken(o.App.Config),
 		Ready: o.ready, Logger: o.Logger,
 	})

@@ -9,9 +9,9 @@ import (
 // Leaf is one scalar of a payload: where it stands, under which path, and how
 // it is written.
 type Leaf struct {
-	Path   string
-	Offset int
-	Text   string
+	Path   string `json:"path"`
+	Offset int    `json:"offset"`
+	Text   string `json:"text"`
 }
 
 // Leaves lists the scalars of a JSON text in their order, at most the given

@@ -54,6 +54,7 @@ func (s *Server) routes() []route {
 		{pattern: "POST /devices/{site}/{device}/credential", role: Admin, handle: s.newCredential},
 		{pattern: "DELETE /devices/{site}/{device}/credential", role: Admin, handle: s.revokeCredential},
 
+		{pattern: "POST /decode", role: Operator, handle: s.decodeMessage},
 		{pattern: "GET /quarantine", role: Operator, handle: s.listQuarantine},
 		{pattern: "GET /refused", role: Admin, handle: s.listRefused},
 

@@ -41,6 +41,7 @@ type Options struct {
 	Registrar  Registrar  // nil: devices cannot be registered here
 	Quarantine Quarantine // default: the newest rejections of the readings log
 	Progress   Progress   // nil: nothing is known of how far a device's messages come
+	Decoder    Decoder    // nil: no message is explained here
 	Door       Door       // nil: no refused connections are listed
 	History    History    // nil: no history
 	// Limits are the lines that rules draw in the picture of a field; nil: none.
