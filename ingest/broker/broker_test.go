@@ -525,6 +525,15 @@ func TestPause(t *testing.T) {
 	g.Pause("again")
 	four.send(four.publish("t", 1, 3, "never"))
 	g.stop() // does not wait for the end of the pause
+	var told []string
+	for _, m := range g.log.all() {
+		if m.Kind == ingest.SourceUp || m.Kind == ingest.SourceDown {
+			told = append(told, m.Topic)
+		}
+	}
+	if want := []string{"", ingest.Paused, "", ingest.Paused, ingest.Stopping}; !slices.Equal(told, want) {
+		t.Errorf("it is told to be up and down: %q, want %q", told, want)
+	}
 }
 
 func TestStrangersAreRefusedAndRemembered(t *testing.T) {

@@ -142,6 +142,32 @@ func TestOverrunLeavesTheMessagesWithTheBroker(t *testing.T) {
 	in.log.await(t, "all messages", func(ms []ingest.Message) bool { return len(payloads(ms)) == 10 })
 }
 
+// A pause takes the source off its broker, which keeps what comes meanwhile. It
+// is down for a reason of ours, and a broker that is gone afterwards is news.
+func TestPauseLeavesTheMessagesWithTheBroker(t *testing.T) {
+	m := startMosquitto(t)
+	in := newIntake(t, ingest.ReceiverOptions{}, new(memoryLog))
+	s, _ := run(t, mqtt.Options{URL: m.url(), Receiver: in.Receiver})
+	in.log.awaitLines(t, 1, "up county")
+	s.Pause()
+	s.Pause() // is one
+	in.log.awaitLines(t, 1, "down county: "+ingest.Paused)
+	newPublisher(t, m.address).mustPublish("v1/s/d/telemetry", "waits")
+	if got := payloads(in.log.all()); len(got) != 0 {
+		t.Errorf("taken during the pause: %v", got)
+	}
+	s.Resume()
+	in.log.awaitLines(t, 2, "up county")
+	in.log.awaitLines(t, 1, "publish v1/s/d/telemetry waits")
+
+	s.Pause()
+	in.log.awaitLines(t, 2, "down county: "+ingest.Paused)
+	m.end(syscall.SIGKILL)
+	s.Resume()
+	in.log.await(t, "the broker is told to be down", func(ms []ingest.Message) bool { return count(ms, "down county: ") == 3 })
+	s.Resume() // ends nothing
+}
+
 func TestTooBigIsRefusedOnceAndForAll(t *testing.T) {
 	m := startMosquitto(t, "max_inflight_messages 1")
 	in := newIntake(t, ingest.ReceiverOptions{}, new(memoryLog))
