@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -34,7 +35,7 @@ func TestPageInBrowser(t *testing.T) {
 	for name, n := range map[string]int{"some": 40, "none": 0, "many": 10_000} {
 		t.Run(name, func(t *testing.T) {
 			base := startRoom(t, n)
-			node := exec.CommandContext(t.Context(), "node", "--test", "--test-reporter=spec", "e2e/"+name+".test.mjs")
+			node := exec.CommandContext(t.Context(), "node", "--test", "--test-reporter=spec", "--test-timeout=300000", "e2e/"+name+".test.mjs")
 			node.Env = append(os.Environ(), "BASE_URL="+base, "TOKEN="+adminToken)
 			out, err := node.CombinedOutput()
 			if err != nil {
@@ -98,7 +99,11 @@ func startRoom(t *testing.T, n int) string {
 		People:    people,
 		Commander: r,
 		Directory: r,
-		Logger:    slog.New(slog.DiscardHandler),
+		History:   r,
+		Limits: func(_ *devices.Device, _ string) []rules.FieldLimit {
+			return []rules.FieldLimit{{Level: rules.Yellow, Value: 20, Worse: devices.High}, {Level: rules.Red, Value: 50, Worse: devices.High}}
+		},
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -260,7 +265,7 @@ func (r *room) health() console.Health {
 	}
 	return console.Health{
 		CanaryTime: canary,
-		Sources:    []console.SourceHealth{{Name: "embedded", Up: true, Since: canary}},
+		Sources:    []console.SourceHealth{{Name: "embedded", Up: true, Since: canary, Last: canary}},
 		Sinks:      []console.SinkHealth{{Name: "history"}},
 	}
 }
@@ -283,6 +288,23 @@ func (r *room) handleRaise(w http.ResponseWriter, req *http.Request) {
 func (r *room) Registry() *devices.Registry { return r.registry }
 
 func (r *room) Presence(*devices.Device) (bool, time.Time) { return true, time.Now() }
+
+// Query makes the room a history: a slow climb with a gap in it and one value in
+// doubt, known for half an hour.
+func (r *room) Query(_ *devices.Device, _ string, _, to time.Time, _ int, _ time.Duration) ([]console.PastPoint, time.Time) {
+	nan := float32(math.NaN())
+	begin := to.Add(-30 * time.Minute)
+	var points []console.PastPoint
+	for i := range 60 {
+		value := float32(i)
+		p := console.PastPoint{Time: begin.Add(time.Duration(i) * 30 * time.Second).UnixMilli(), Min: value - 1, Max: value + 1, Last: value, Doubtful: i == 40}
+		if i > 20 && i < 25 {
+			p = console.PastPoint{Time: p.Time, Min: nan, Max: nan, Last: nan}
+		}
+		points = append(points, p)
+	}
+	return points, begin
+}
 
 // memoryLog is an alarm log that forgets at the end.
 type memoryLog struct {

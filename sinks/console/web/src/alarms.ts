@@ -68,6 +68,8 @@ export interface Counts {
   suppressed: number;
   silence: number;
   levels: Record<Level, number>;
+  /** Those that nobody has taken. */
+  waiting: Record<Level, number>;
 }
 
 export type Applied = "applied" | "duplicate" | "gap";
@@ -107,7 +109,8 @@ export class Alarms {
   }
 
   counts(): Counts {
-    return { ...this.tallied, levels: { ...this.tallied.levels } };
+    const { levels, waiting } = this.tallied;
+    return { ...this.tallied, levels: { ...levels }, waiting: { ...waiting } };
   }
 
   private put(a: Alarm): void {
@@ -140,7 +143,7 @@ export class Alarms {
 
 function noCounts(): Counts {
   const levels = { normal: 0, blue: 0, yellow: 0, orange: 0, red: 0, fault: 0 };
-  return { all: 0, unacked: 0, acked: 0, cleared: 0, shelved: 0, suppressed: 0, silence: 0, levels };
+  return { all: 0, unacked: 0, acked: 0, cleared: 0, shelved: 0, suppressed: 0, silence: 0, levels, waiting: { ...levels } };
 }
 
 /** Adds an alarm to the counts, or takes it away. What was set aside counts only as what it was set aside as. */
@@ -151,6 +154,7 @@ function tally(c: Counts, a: Alarm, by: 1 | -1): void {
   if (hasFlag(a, "suppressed")) c.suppressed += by;
   if (isAside(a)) return;
   c.levels[shownLevel(a)] += by;
+  if (isUnacked(a)) c.waiting[shownLevel(a)] += by;
   if (a.state === "active_unacked") c.unacked += by;
   else if (a.state === "active_acked") c.acked += by;
   else c.cleared += by;
@@ -162,11 +166,22 @@ export interface Filter {
   group: Group;
   level: Level | null;
   site: string | null;
+  kind: string | null;
+  /** Words that must all be in what, where or which device, in either language. */
+  text: string;
+}
+
+export const noFilter: Filter = { group: "all", level: null, site: null, kind: null, text: "" };
+
+export function isFiltering(f: Filter): boolean {
+  return f.group !== "all" || f.level !== null || f.site !== null || f.kind !== null || f.text.trim() !== "";
 }
 
 /** Agrees with the counts: a filter lists exactly what its number counted. */
 export function matches(a: Alarm, f: Filter): boolean {
   if (f.site !== null && a.site !== f.site) return false;
+  if (f.kind !== null && a.kind !== f.kind) return false;
+  if (f.text !== "" && !f.text.toLowerCase().split(/\s+/).every((word) => wordsOf(a).includes(word))) return false;
   if (f.level !== null && (shownLevel(a) !== f.level || isAside(a))) return false;
   switch (f.group) {
     case "all":
@@ -183,6 +198,18 @@ export function matches(a: Alarm, f: Filter): boolean {
     case "silence":
       return isSilence(a);
   }
+}
+
+const words = new WeakMap<Alarm, string>();
+
+function wordsOf(a: Alarm): string {
+  let found = words.get(a);
+  if (found === undefined) {
+    const texts = [a.title, a.site_name, a.device_name].flatMap((t) => [t.zh, t.en]);
+    found = [...texts, a.site, a.area, a.device, a.field].join(" ").toLowerCase();
+    words.set(a, found);
+  }
+  return found;
 }
 
 /** How a site stands: its worst level and how many alarms it has. */
@@ -202,6 +229,24 @@ export function tallies(alarms: readonly Alarm[]): Map<string, Tally> {
     found.set(a.site, tally);
   }
   return found;
+}
+
+const FOLLOWS_WITHIN = 600_000; // ms, as the gateway counts it
+
+/** The alarms that came first where another of their site followed: alone, being the first says nothing. */
+export function firsts(alarms: readonly Alarm[]): Set<string> {
+  const bySite = new Map<string, number[]>();
+  for (const a of alarms) {
+    if (a.worst_level === "fault" || !a.raised_time) continue;
+    const times = bySite.get(a.site);
+    if (times) times.push(Date.parse(a.raised_time));
+    else bySite.set(a.site, [Date.parse(a.raised_time)]);
+  }
+  const led = (a: Alarm) => {
+    const at = Date.parse(a.raised_time ?? "");
+    return bySite.get(a.site)?.filter((t) => t >= at && t - at < FOLLOWS_WITHIN).length! > 1;
+  };
+  return new Set(alarms.filter((a) => hasFlag(a, "first_out") && led(a)).map((a) => a.id));
 }
 
 /** The red alarms that nobody has taken. They stand first, so the rest is not looked at. */

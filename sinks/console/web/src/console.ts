@@ -3,7 +3,8 @@
 
 import { batch, computed, signal } from "@preact/signals";
 import * as api from "./api.ts";
-import { Alarms, attention, type Filter, isUnacked, matches, tallies } from "./alarms.ts";
+import { filterIn, withFilter } from "./address.ts";
+import { Alarms, attention, type Filter, firsts, isFiltering, isUnacked, matches, noFilter, tallies } from "./alarms.ts";
 import { ServerClock, steadyNow } from "./clock.ts";
 import { Commands } from "./commands.ts";
 import { type Change, Follower, type Step } from "./follower.ts";
@@ -26,11 +27,11 @@ const IDLE_BEFORE_RELOAD = 30_000;
 /** Without values for so long, the canary's age says how late we are. */
 const DELAY_FOR = 10_000;
 
-const noFilter: Filter = { group: "all", level: null, site: null };
-const isOpen = (f: Filter) => f.group === "all" && f.level === null && f.site === null;
+/** As many as one person can answer for at once. */
+const BULK_LIMIT = 200;
 
 /** The form that is open below an alarm. */
-export type Form = "none" | "note" | "shelve" | "close";
+export type Form = "none" | "note" | "shelve" | "close" | "bulk";
 
 export type Who =
   | { state: "unknown" }
@@ -53,6 +54,7 @@ export class Console {
   readonly alarms = computed<readonly Alarm[]>(() => (this.version.value, this.list.all().slice()));
   /** By site, once a second: it goes over all alarms. */
   readonly siteTallies = computed(() => (this.now.value, this.loaded.value, tallies(this.list.all())));
+  readonly firsts = computed(() => (this.now.value, this.loaded.value, firsts(this.list.all())));
   readonly counts = computed(() => (this.version.value, this.list.counts()));
 
   // Sight and time.
@@ -80,9 +82,12 @@ export class Console {
   readonly filter = signal<Filter>(noFilter);
   readonly rows = computed(() => {
     const filter = this.filter.value;
-    return isOpen(filter) ? this.alarms.value : this.alarms.value.filter((a) => matches(a, filter));
+    return isFiltering(filter) ? this.alarms.value.filter((a) => matches(a, filter)) : this.alarms.value;
   });
   readonly selected = signal<string | null>(null);
+  /** Ticked in the list, to be acknowledged together. */
+  readonly ticked = signal<ReadonlySet<string>>(new Set());
+  readonly help = signal(false);
   readonly timeline = signal<readonly AlarmEvent[] | "loading" | "failed">("loading");
   /** The selected alarm as last seen: still there after it was closed. */
   readonly shown = signal<Alarm | null>(null);
@@ -190,6 +195,7 @@ export class Console {
       if (last) this.shown.value = last;
       if (event) this.addToTimeline(event);
     }
+    if (!after) this.untick(id);
     this.redraw();
   }
 
@@ -365,19 +371,51 @@ export class Console {
 
   setFilter(change: Partial<Filter>): void {
     this.filter.value = { ...this.filter.value, ...change };
+    history.replaceState(history.state, "", location.pathname + withFilter(location.search, this.filter.value));
   }
 
   clearFilter(): void {
-    this.filter.value = noFilter;
+    this.setFilter(noFilter);
   }
 
   isFiltered(): boolean {
-    return !isOpen(this.filter.value);
+    return isFiltering(this.filter.value);
+  }
+
+  /** Ticks a row, or takes the tick away; with all the rows between it and the last one ticked. */
+  tick(id: string, between = false): void {
+    const ticked = new Set(this.ticked.value);
+    if (between) {
+      const ids = this.rows.value.map((a) => a.id);
+      const from = ids.indexOf([...ticked].at(-1) ?? id);
+      const to = ids.indexOf(id);
+      ids.slice(Math.min(from, to), Math.max(from, to) + 1).forEach((some) => ticked.add(some));
+    } else if (!ticked.delete(id)) ticked.add(id);
+    this.ticked.value = new Set([...ticked].slice(0, BULK_LIMIT));
+  }
+
+  /** What of the ticked rows can be acknowledged together: a red alarm is looked at by itself. */
+  bulk(): { ready: Alarm[]; reds: number } {
+    this.version.value;
+    const open = [...this.ticked.value].flatMap((id) => this.list.get(id) ?? []).filter(isUnacked);
+    return { ready: open.filter((a) => a.level !== "red"), reds: open.filter((a) => a.level === "red").length };
+  }
+
+  /** One after the other; what was refused keeps its tick, and says why in its row. */
+  async acknowledgeTicked(note: string): Promise<void> {
+    for (const { id } of this.bulk().ready) {
+      if (await this.commands.run(id, "ack", { note })) this.untick(id);
+    }
+  }
+
+  private untick(id: string): void {
+    const ticked = new Set(this.ticked.value);
+    if (ticked.delete(id)) this.ticked.value = ticked;
   }
 
   select(id: string | null): void {
     if (id === this.selected.value) return;
-    const path = id === null ? "/" : `/a/${encodeURIComponent(id)}`;
+    const path = (id === null ? "/" : `/a/${encodeURIComponent(id)}`) + location.search;
     if (id === null && history.state?.opened) history.back();
     else if (this.selected.value === null) history.pushState({ opened: true }, "", path);
     else history.replaceState(history.state, "", path);
@@ -397,6 +435,7 @@ export class Console {
   }
 
   private readAddress(): void {
+    this.filter.value = filterIn(location.search);
     const found = /^\/a\/([^/]+)$/.exec(location.pathname);
     this.open(found ? decodeURIComponent(found[1]!) : null);
   }

@@ -16,11 +16,25 @@ export function sinksBehind(h: Health): Sink[] {
   return (h.sinks ?? []).filter((s) => s.error !== "" || s.lag_seconds > SINK_LAG_LIMIT);
 }
 
-/** Twice the floor: early enough for somebody to make room. */
-export function isDiskLow(h: Health): boolean {
-  return h.log !== undefined && h.log.free_bytes < 2 * h.log.floor_bytes;
+/** How full the disk is, when that needs somebody. */
+export function diskTrouble(h: Health): "warn70" | "warn90" | "floor" | "failed" | null {
+  return h.disk && h.disk.level !== "ok" ? h.disk.level : null;
+}
+
+/** Not yet blind, but what is shown is late: between live and blind. */
+const DELAY_LIMIT = 2_000; // ms
+
+export function isDelayed(h: Health | null): boolean {
+  return h !== null && h.canary_age_ms !== null && h.canary_age_ms > DELAY_LIMIT;
+}
+
+/** A source that is up and has not spoken for so long is worth a look. */
+const QUIET_AFTER = 60_000; // ms
+
+export function isQuiet(s: Source, now: number): boolean {
+  return !s.up || !s.last || now - Date.parse(s.last) > QUIET_AFTER;
 }
 
 export function isDegraded(h: Health | null): boolean {
-  return h !== null && (sourcesDown(h).length > 0 || sinksBehind(h).length > 0 || isDiskLow(h));
+  return h !== null && (sourcesDown(h).length > 0 || sinksBehind(h).length > 0 || diskTrouble(h) !== null);
 }

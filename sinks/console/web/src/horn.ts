@@ -47,6 +47,11 @@ export class Horn {
     return this.mutedAt !== null;
   }
 
+  /** When the mute ends by itself; null: it lasts until the next alarm. */
+  mutedUntil(wanted: Pattern): number | null {
+    return this.mutedAt !== null && wanted === "red" ? this.mutedAt + RESOUND_AFTER : null;
+  }
+
   /** alarms in order, so that the first that sounds is nearly always the worst. */
   pattern(alarms: readonly Alarm[], now: number): Pattern {
     const wanted = loudest(alarms);

@@ -17,6 +17,8 @@ const colours: Record<Level, string> = {
   normal: "#5d7180",
 };
 
+const urgent = ["red", "orange", "yellow", "blue", "fault"] as const;
+
 export function showInTab(console: Console): void {
   const icon = document.querySelector<HTMLLinkElement>("link[rel=icon]")!;
   let alternate = false;
@@ -41,18 +43,18 @@ function titleOf(console: Console, newest: boolean): string {
   if (console.sight.value.blind) return `? ${t("centre")}`;
   const first = console.alarms.value[0];
   if (newest && first && wakes(first)) return `${t(`level.${first.level}`)} ${say(first.title)}`;
-  const { levels } = console.counts.value;
-  const parts = (["red", "orange"] as const).filter((l) => levels[l] > 0).map((l) => `${t(`level.${l}`)}${levels[l]}`);
+  const { waiting } = console.counts.value;
+  const parts = urgent.filter((l) => waiting[l] > 0).slice(0, 2).map((l) => `${t(`level.${l}`)}${waiting[l]}`);
   return parts.length > 0 ? `(${parts.join(" ")}) ${t("centre")}` : t("centre");
 }
 
-/** The shape of the worst open level; ? when blind, ! when the gateway lacks a source or a sink. */
+/** The shape of the worst level that nobody has taken; ? when blind, ! when the gateway lacks a source or a sink. */
 function iconOf(console: Console): string {
   if (console.who.value.state !== "signed_in") return svg(shape("normal"));
   if (console.sight.value.blind) return svg(sign("?"));
-  const { levels } = console.counts.value;
-  const worst = (["red", "orange", "yellow", "blue", "fault"] as const).find((l) => levels[l] > 0);
-  if (worst) return svg(shape(worst) + number(levels[worst]));
+  const { waiting } = console.counts.value;
+  const worst = urgent.find((l) => waiting[l] > 0);
+  if (worst) return svg(shape(worst) + number(waiting[worst]));
   return svg(isDegraded(console.health.value) ? sign("!") : shape("normal"));
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Alarms, type Counts, type Group, inOrder, matches, tallies, unackedReds } from "../src/alarms.ts";
+import { Alarms, type Counts, firsts, type Group, inOrder, matches, noFilter, tallies, unackedReds } from "../src/alarms.ts";
 import type { Alarm, Level } from "../src/protocol.ts";
 import { Chance, makeAlarm, randomAlarm } from "./make.ts";
 
@@ -37,7 +37,7 @@ test("the list stays in order under any events", () => {
 
 /** Every number of the strip counts what its filter lists. */
 function agree(counts: Counts, alarms: readonly Alarm[]): void {
-  const listed = (group: Group, level: Level | null) => alarms.filter((a) => matches(a, { group, level, site: null })).length;
+  const listed = (group: Group, level: Level | null) => alarms.filter((a) => matches(a, { ...noFilter, group, level })).length;
   for (const group of ["all", "unacked", "acked", "cleared", "shelved", "suppressed", "silence"] as const) {
     assert.equal(listed(group, null), counts[group], group);
   }
@@ -53,7 +53,7 @@ test("every number of the strip counts what its filter lists", () => {
   const alarms = new Alarms();
   alarms.load("e", 1, list);
   agree(alarms.counts(), list);
-  assert.equal(list.filter((a) => matches(a, { group: "all", level: null, site: "other" })).length, 0);
+  assert.equal(list.filter((a) => matches(a, { ...noFilter, site: "other" })).length, 0);
 });
 
 test("a site stands as its worst alarm; what was set aside does not count", () => {
@@ -72,4 +72,17 @@ test("the reds nobody has taken are exactly those", () => {
     const expected = alarms.filter((a) => a.level === "red" && a.state === "active_unacked" && !a.flags.some((f) => f === "shelved" || f === "suppressed"));
     assert.deepEqual(unackedReds(alarms.sort(inOrder)).map((a) => a.id), expected.sort(inOrder).map((a) => a.id));
   }
+});
+
+test("being the first is told only where another alarm of the site followed in time", () => {
+  const at = (minute: number) => `2026-06-27T06:${String(minute).padStart(2, "0")}:00.000Z`;
+  const first = (id: string, site: string, minute: number) => makeAlarm(id, { site, flags: ["first_out"], raised_time: at(minute) });
+  const found = firsts([
+    first("led", "one", 0),
+    makeAlarm("followed", { site: "one", raised_time: at(9) }),
+    first("alone", "two", 0),
+    makeAlarm("too late", { site: "two", raised_time: at(10) }),
+    makeAlarm("a fault", { site: "two", level: "fault", raised_time: at(1) }),
+  ]);
+  assert.deepEqual([...found], ["led"]);
 });

@@ -3,8 +3,7 @@ import { test } from "node:test";
 import { ServerClock } from "../src/clock.ts";
 import { formatAge, formatMoment, formatNumber, formatValue } from "../src/format.ts";
 import { language, say, t, word } from "../src/i18n/index.ts";
-import { zh } from "../src/i18n/zh.ts";
-import { en } from "../src/i18n/en.ts";
+import { texts } from "../src/i18n/texts.ts";
 import { isStale, Values } from "../src/values.ts";
 
 const second = 1_000;
@@ -42,9 +41,9 @@ test("a number has at most three decimals, a value its unit, and nothing is not 
 
 test("both languages say the same things with the same parameters", () => {
   const params = (text: string) => [...text.matchAll(/\{\w+\}/g)].map((m) => m[0]).sort();
-  for (const key of Object.keys(zh) as (keyof typeof zh)[]) {
-    assert(en[key] !== "", key);
-    assert.deepEqual(params(en[key]), params(zh[key]), key);
+  for (const [key, [zh, en]] of Object.entries<readonly [string, string]>(texts)) {
+    assert(zh !== "" && en !== "", key);
+    assert.deepEqual(params(en), params(zh), key);
   }
 });
 

@@ -1,24 +1,22 @@
 import { signal } from "@preact/signals";
 import type { Text } from "../protocol.ts";
-import { en } from "./en.ts";
-import { type Key, zh } from "./zh.ts";
+import { type Key, texts } from "./texts.ts";
 
 export type { Key };
 export type Language = "zh" | "en";
-
-const tables = { zh, en };
 
 export const language = signal<Language>("zh");
 
 /** The text of a key in the language chosen, with its parameters filled in. */
 export function t(key: Key, params: Record<string, string | number> = {}): string {
-  return tables[language.value][key].replace(/\{(\w+)\}/g, (whole, name: string) => String(params[name] ?? whole));
+  const text = texts[key][language.value === "zh" ? 0 : 1];
+  return text.replace(/\{(\w+)\}/g, (whole, name: string) => String(params[name] ?? whole));
 }
 
 /** For words the gateway may extend (event types, error codes): null when this page does not know one. */
 export function known(prefix: string, word: string): Key | null {
   const key = `${prefix}.${word}`;
-  return key in zh ? (key as Key) : null;
+  return key in texts ? (key as Key) : null;
 }
 
 export function word(prefix: string, name: string): string {

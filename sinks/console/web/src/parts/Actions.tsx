@@ -35,10 +35,10 @@ export function Actions({ alarm }: { alarm: Alarm }) {
     <div class="actions">
       {no && <p class="no" role="alert">{explain(no, console.now.value)}</p>}
       {cut && <p class="no">{t("do.offline")}</p>}
-      {form !== "none" && (
+      {form !== "none" && form !== "bulk" && (
         <ActionForm key={form} form={form} alarm={alarm} busy={cut || pending !== undefined} onCancel={() => setForm("none")} onSend={run} />
       )}
-      {form === "none" && (
+      {(form === "none" || form === "bulk") && (
         <div class="buttons">
           {isUnacked(alarm) && button("ack", () => void run("ack"), true)}
           {button("note", () => setForm("note"))}
@@ -54,7 +54,7 @@ export function Actions({ alarm }: { alarm: Alarm }) {
 }
 
 interface FormProps {
-  form: Exclude<Form, "none">;
+  form: Exclude<Form, "none" | "bulk">;
   alarm: Alarm;
   busy: boolean;
   onCancel: () => void;
@@ -137,7 +137,7 @@ function Choice<T extends string | number>({ name, legend, options, chosen, onCh
 }
 
 /** Who was first, when that is the reason; otherwise the gateway's own words. */
-function explain(no: No, now: number): string {
+export function explain(no: No, now: number): string {
   if (no === "network") return t("no.network");
   if (no.by) {
     const key = known("no", no.code) ?? "no.already";

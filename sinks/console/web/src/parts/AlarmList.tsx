@@ -4,6 +4,7 @@ import { useConsole } from "../context.ts";
 import { formatAge, formatMoment, formatNumber } from "../format.ts";
 import { say, t, word } from "../i18n/index.ts";
 import type { Alarm } from "../protocol.ts";
+import { explain } from "./Actions.tsx";
 import { LevelChip, lookOf } from "./Level.tsx";
 
 /** Rows kept ready above and below what is visible. */
@@ -36,6 +37,9 @@ export function AlarmList() {
       ref={box}
     >
       <div class="row head" role="row" aria-rowindex={1}>
+        <span role="columnheader" class="tick">
+          <span class="spoken">{t("bulk.tick")}</span>
+        </span>
         {(["level", "what", "value", "age", "state"] as const).map((column) => (
           <span role="columnheader" key={column} class={column}>
             {t(`list.${column}`)}
@@ -64,8 +68,11 @@ function Row({ alarm, index, height, selected }: { alarm: Alarm; index: number; 
       aria-rowindex={index + 2}
       aria-selected={selected}
       style={{ transform: `translateY(${index * height}px)` }}
-      onClick={() => console.select(alarm.id)}
+      onClick={(e) => (e.shiftKey ? console.tick(alarm.id, true) : e.ctrlKey || e.metaKey ? console.tick(alarm.id) : console.select(alarm.id))}
     >
+      <span role="gridcell" class="tick" onClick={(e) => (e.stopPropagation(), console.tick(alarm.id, e.shiftKey))}>
+        <input type="checkbox" tabIndex={-1} checked={console.ticked.value.has(alarm.id)} aria-label={t("bulk.tick")} />
+      </span>
       <span role="gridcell" class="level">
         <LevelChip alarm={alarm} />
       </span>
@@ -92,10 +99,11 @@ function Row({ alarm, index, height, selected }: { alarm: Alarm; index: number; 
 }
 
 export function Flags({ alarm }: { alarm: Alarm }) {
+  const { firsts } = useConsole();
   return (
     <>
       {shownFlags
-        .filter((flag) => hasFlag(alarm, flag))
+        .filter((flag) => (flag === "first_out" ? firsts.value.has(alarm.id) : hasFlag(alarm, flag)))
         .map((flag) => (
           <em key={flag} class={`flag ${flag}`}>
             {word("flag", flag)}
@@ -128,6 +136,8 @@ function StateCell({ alarm }: { alarm: Alarm }) {
   const console = useConsole();
   const now = console.now.value;
   if (console.commands.pending.value.has(alarm.id)) return <b class="busy">{t("do.submitting")}</b>;
+  const no = console.commands.refused.value.get(alarm.id);
+  if (no) return <b class="refused">{explain(no, now)}</b>;
   if (hasFlag(alarm, "shelved")) {
     return (
       <>

@@ -1,7 +1,7 @@
 import type { Console } from "../console.ts";
 import { useConsole } from "../context.ts";
-import { formatAge } from "../format.ts";
-import { isDiskLow, sinksBehind, sourcesDown } from "../health.ts";
+import { formatAge, formatNumber } from "../format.ts";
+import { diskTrouble, isDelayed, sinksBehind, sourcesDown } from "../health.ts";
 import { t } from "../i18n/index.ts";
 
 /** A clock further off than this misleads whoever reads a time from another screen. */
@@ -27,8 +27,14 @@ function troubles(console: Console): string[] {
   const lines = sourcesDown(h).map((s) =>
     t("health.source", { name: s.name, age: s.since ? formatAge(now - Date.parse(s.since)) : "" }),
   );
-  for (const s of sinksBehind(h)) lines.push(t("health.sink", { name: s.name, lag: formatAge(s.lag_seconds * 1_000) }));
-  if (isDiskLow(h)) lines.push(t("health.disk", { free: Math.floor(h.log!.free_bytes / 2 ** 30) }));
+  for (const s of sinksBehind(h)) {
+    const lag = t("health.sink", { name: s.name, lag: formatAge(s.lag_seconds * 1_000) });
+    const eta = s.error === "" && s.eta_seconds !== undefined ? t("health.eta", { eta: formatAge(s.eta_seconds * 1_000) }) : "";
+    lines.push(lag + eta);
+  }
+  const disk = diskTrouble(h);
+  if (disk) lines.push(t(`disk.${disk}`, { free: formatNumber(Math.round(h.disk!.free_bytes / 2 ** 28) / 4) }));
+  if (!console.sight.value.blind && isDelayed(h)) lines.push(t("health.delay", { seconds: formatNumber(h.canary_age_ms! / 1_000) }));
   if (Math.abs(console.skew.value) > SKEW_LIMIT) lines.push(t("health.skew", { seconds: console.skew.value }));
   if (console.newBuild.value) lines.push(t("health.newBuild"));
   return lines;

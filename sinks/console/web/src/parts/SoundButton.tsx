@@ -1,4 +1,6 @@
+import { steadyNow } from "../clock.ts";
 import { useConsole } from "../context.ts";
+import { formatAge } from "../format.ts";
 import { t } from "../i18n/index.ts";
 
 /** The first stop of the tab key: whoever must silence the horn finds it at once. */
@@ -15,10 +17,13 @@ export function SoundButton() {
     );
   }
   if (sound.muted.value) {
+    const until = sound.mutedUntil.value;
+    console.now.value; // counts down
     return (
       <span class="sound muted" role="status" title={t("sound.muteHint")}>
         <SpeakerIcon crossed />
         {t("sound.muted")}
+        {until !== null && <b>{formatAge(until - steadyNow())}</b>}
       </span>
     );
   }
@@ -34,7 +39,7 @@ export function SoundButton() {
   return (
     <button type="button" class="sound ready" title={t("sound.test")} onClick={() => sound.test()}>
       <SpeakerIcon />
-      {t("sound.quiet")}
+      {t(sound.elsewhere.value ? "sound.elsewhere" : "sound.quiet")}
     </button>
   );
 }

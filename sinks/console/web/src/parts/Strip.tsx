@@ -1,5 +1,7 @@
 import type { Group } from "../alarms.ts";
 import { useConsole } from "../context.ts";
+import { formatAge } from "../format.ts";
+import { isQuiet } from "../health.ts";
 import { say, t } from "../i18n/index.ts";
 import { Shape } from "./Level.tsx";
 
@@ -50,19 +52,37 @@ export function Strip() {
           <span aria-hidden="true"> ✕</span>
         </button>
       )}
-      {counted && (
-        <div class="standing">
+      <div class="standing">
+        {counted && (
           <span>
             <b>{counted.online}</b> / {counted.devices} {t("online")}
+            {counted.rules_unarmed > 0 && (
+              <em title={t("unarmedHint")}>
+                {" · "}
+                <b>{counted.rules_unarmed}</b> {t("unarmed")}
+              </em>
+            )}
           </span>
-          {counted.rules_unarmed > 0 && (
-            <span title={t("unarmedHint")}>
-              <b>{counted.rules_unarmed}</b> {t("unarmed")}
-            </span>
-          )}
-        </div>
-      )}
+        )}
+        <Inputs />
+      </div>
     </nav>
+  );
+}
+
+/** When each source was last heard: silence must not look like calm. */
+function Inputs() {
+  const console = useConsole();
+  const now = console.now.value;
+  const sources = console.health.value?.sources ?? [];
+  return (
+    <>
+      {sources.map((s) => (
+        <span key={s.name} class={isQuiet(s, now) ? "quiet" : ""}>
+          {t("strip.input")} {s.name} <b>{s.last ? t("detail.readAgo", { age: formatAge(now - Date.parse(s.last)) }) : "—"}</b>
+        </span>
+      ))}
+    </>
   );
 }
 

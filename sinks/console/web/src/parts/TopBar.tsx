@@ -1,5 +1,6 @@
 import { useConsole } from "../context.ts";
 import { formatClock, formatDate, formatZone } from "../format.ts";
+import { isDelayed } from "../health.ts";
 import { language, t } from "../i18n/index.ts";
 import { chooseLanguage, chooseTheme, theme, type Theme } from "../prefs.ts";
 import { SoundButton } from "./SoundButton.tsx";
@@ -51,7 +52,7 @@ function Pulse() {
   const delay = console.delay.value;
   return (
     <div class={`pulse ${blind ? "stopped" : ""}`}>
-      <div class="delay" title={t("top.delay")}>
+      <div class={`delay ${!blind && isDelayed(console.health.value) ? "late" : ""}`} title={t("top.delay")}>
         <small>{t("top.delay")}</small>
         <i class={`beat ${console.beat.value % 2 === 0 ? "even" : "odd"}`} aria-hidden="true" />
         <b>{blind || delay === null ? "—" : `${(delay / 1_000).toFixed(1)} s`}</b>

@@ -80,10 +80,11 @@ function Picture({ alarm, past, size }: { alarm: Alarm; past: Past; size: number
   scene.current = { past, limits, marks, now, from: Math.max(now - size, Math.min((past.times[0] ?? 0) * 1_000, now - NARROWEST)), summary, tripped: alarm.limit };
 
   useEffect(() => {
-    const drawn = new uPlot(optionsOf(box.current!, () => scene.current!, setUnder), dataOf(past), box.current!);
+    const element = box.current!;
+    const drawn = new uPlot(optionsOf(element, () => scene.current!, setUnder), dataOf(past), element);
     chart.current = drawn;
-    const resized = new ResizeObserver(() => drawn.setSize({ width: box.current!.clientWidth, height: HEIGHT }));
-    resized.observe(box.current!);
+    const resized = new ResizeObserver(() => drawn.setSize({ width: element.clientWidth, height: HEIGHT }));
+    resized.observe(element);
     return () => {
       resized.disconnect();
       drawn.destroy();

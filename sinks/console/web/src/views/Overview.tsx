@@ -1,5 +1,6 @@
 import { levelRank } from "../alarms.ts";
 import { useConsole } from "../context.ts";
+import { formatAge } from "../format.ts";
 import { say, t } from "../i18n/index.ts";
 import { Shape } from "../parts/Level.tsx";
 
@@ -70,7 +71,7 @@ function Gateway() {
             <dt>{t("overview.sinks")}</dt>
             <dd>
               {h.sinks.map((s) => (
-                <Mark key={s.name} ok={s.error === ""} name={s.name} says={t(s.error === "" ? "overview.current" : "overview.down")} />
+                <Mark key={s.name} ok={s.error === ""} name={s.name} says={sinkWord(s)} />
               ))}
             </dd>
           </>
@@ -87,15 +88,22 @@ function Gateway() {
             <dd>{t("overview.nConsoles", { n: h.consoles.connected, silent: h.consoles.without_sound })}</dd>
           </>
         )}
-        {h.log && (
+        {h.disk && (
           <>
             <dt>{t("overview.disk")}</dt>
-            <dd>{(h.log.free_bytes / 2 ** 30).toFixed(0)} GB</dd>
+            <dd>{t("overview.free", { free: gigabytes(h.disk.free_bytes), size: gigabytes(h.disk.size_bytes) })}</dd>
           </>
         )}
       </dl>
     </section>
   );
+}
+
+const gigabytes = (bytes: number) => (bytes / 2 ** 30).toFixed(0);
+
+function sinkWord(s: { lag_seconds: number; error: string }): string {
+  if (s.error !== "") return t("overview.down");
+  return s.lag_seconds > 5 ? t("overview.behind", { lag: formatAge(s.lag_seconds * 1_000) }) : t("overview.current");
 }
 
 function Mark({ ok, name, says }: { ok: boolean; name: string; says: string }) {
@@ -106,12 +114,16 @@ function Mark({ ok, name, says }: { ok: boolean; name: string; says: string }) {
   );
 }
 
-function Keys() {
+export function Keys() {
   const keys = [
     ["j k", "move"],
     ["a", "ack"],
     ["n", "note"],
+    ["s", "shelve"],
+    ["x X", "tick"],
     ["m", "mute"],
+    ["/", "find"],
+    ["?", "help"],
     ["Esc", "back"],
   ] as const;
   return (

@@ -1,18 +1,20 @@
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import type { Console } from "../console.ts";
 import { useConsole } from "../context.ts";
 import { t } from "../i18n/index.ts";
 import { AlarmList } from "../parts/AlarmList.tsx";
 import { Announcer } from "../parts/Announcer.tsx";
 import { Calm } from "../parts/Calm.tsx";
+import { Finder } from "../parts/Finder.tsx";
 import { HealthBar } from "../parts/HealthBar.tsx";
+import { Bulk } from "../parts/Bulk.tsx";
 import { BlindBanner } from "../parts/LinkState.tsx";
 import { Strip } from "../parts/Strip.tsx";
 import { Takeover } from "../parts/Takeover.tsx";
 import { TopBar } from "../parts/TopBar.tsx";
 import { AlarmView } from "./Alarm.tsx";
 import { Login } from "./Login.tsx";
-import { Overview } from "./Overview.tsx";
+import { Keys, Overview } from "./Overview.tsx";
 
 export function Page() {
   const console = useConsole();
@@ -32,7 +34,7 @@ function Desk() {
     return () => removeEventListener("keydown", press);
   }, []);
   return (
-    <div class={`desk ${opened ? "opened" : ""}`} data-sight={blind ? "blind" : "sees"}>
+    <div class={`desk ${opened ? "opened" : ""}`} data-sight={blind ? "blind" : "sees"} data-voice={console.sound.elsewhere.value ? "elsewhere" : "here"}>
       <TopBar />
       <BlindBanner />
       <div class={`data ${blind ? "unseen" : ""}`}>
@@ -41,12 +43,31 @@ function Desk() {
         <Strip />
         <main>
           <section class="alarms" aria-busy={!console.loaded.value}>
+            {console.ticked.value.size > 0 && console.mayCommand() ? <Bulk /> : <Finder />}
             <Alarms />
           </section>
           {opened ? <AlarmView /> : <Overview />}
         </main>
       </div>
       <Announcer />
+      {console.help.value && <Help />}
+    </div>
+  );
+}
+
+/** The keys, over everything; Esc or a click puts them away. */
+function Help() {
+  const console = useConsole();
+  const close = useRef<HTMLButtonElement>(null);
+  useEffect(() => close.current?.focus(), []);
+  return (
+    <div class="help" role="dialog" aria-modal="true" aria-label={t("overview.keys")} onClick={() => (console.help.value = false)}>
+      <div>
+        <Keys />
+        <button type="button" ref={close}>
+          {t("help.close")} <kbd>Esc</kbd>
+        </button>
+      </div>
     </div>
   );
 }
@@ -63,6 +84,8 @@ function key(console: Console, e: KeyboardEvent): void {
   const typing = (e.target as HTMLElement).closest("input, textarea, select");
   if (e.key === "Escape") {
     if (typing) (typing as HTMLElement).blur();
+    else if (console.help.value) console.help.value = false;
+    else if (console.ticked.value.size > 0 && console.form.value === "bulk") console.form.value = "none";
     else console.select(null);
     return;
   }
@@ -71,9 +94,14 @@ function key(console: Console, e: KeyboardEvent): void {
   const actions: Record<string, () => void> = {
     j: () => console.move(1),
     k: () => console.move(-1),
-    a: () => console.acknowledge(),
+    a: () => (console.ticked.value.size > 0 ? (console.form.value = "bulk") : console.acknowledge()),
     n: () => (console.form.value = "note"),
+    s: () => (console.form.value = "shelve"),
     m: () => console.mute(),
+    x: () => console.selected.value && console.tick(console.selected.value),
+    X: () => console.selected.value && console.tick(console.selected.value, true),
+    "/": () => document.querySelector<HTMLElement>(".finder input")?.focus(),
+    "?": () => (console.help.value = !console.help.value),
   };
   if (inList) {
     actions["ArrowDown"] = actions["j"]!;
