@@ -36,3 +36,31 @@ func TestShippedRules(t *testing.T) {
 		t.Errorf("no test expects rule %s to come to %s", g.Rule.ID, g.Level)
 	}
 }
+
+// TestEverythingIsArmedInTheDemo: somebody who sees it for the first time is not
+// to wonder what is missing.
+func TestEverythingIsArmedInTheDemo(t *testing.T) {
+	kinds, err := devices.LoadKinds(configs.Kinds())
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := rules.LoadRules(configs.Rules(), kinds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := configs.DemoDevices()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := devices.ParseDevices("devices.yaml", text, kinds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry, err := file.Registry(kinds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range rules.NewEngine(rules.EngineOptions{Registry: registry, Rules: set}).Unarmed() {
+		t.Error(u)
+	}
+}
