@@ -87,7 +87,7 @@ func TestAppendAllExpectsTheLast(t *testing.T) {
 // A batch whose answer is lost, or that is lost itself, is sent again and is in
 // the log once.
 func TestAppendAllRetriesUntilItKnows(t *testing.T) {
-	for _, faults := range [][]fault{{ackLost}, {ackLost, ackLost}, {lost}, {lost, ackLost}} {
+	for _, faults := range [][]fault{{ackLost}, {ackLost, ackLost}, {lost}, {lost, ackLost}, {unstaged}, {unstaged, ackLost}} {
 		t.Run(fmt.Sprint(faults), func(t *testing.T) {
 			s := openStore(t, t.TempDir())
 			k := openKeyed(t, s, "alarms")

@@ -27,9 +27,10 @@ type faulty struct {
 type fault int
 
 const (
-	well    fault = iota
-	ackLost       // it is on disk, nobody says so
-	lost          // it never arrived
+	well     fault = iota
+	ackLost        // it is on disk, nobody says so
+	lost           // it never arrived
+	unstaged       // the server could not stage the batch it ends
 )
 
 func (f *faulty) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
@@ -39,8 +40,11 @@ func (f *faulty) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.
 		now, f.next = f.next[0], f.next[1:]
 	}
 	f.mu.Unlock()
-	if now == lost {
+	switch now {
+	case lost:
 		return nil, context.DeadlineExceeded
+	case unstaged:
+		return nil, &jetstream.APIError{Code: 400, ErrorCode: codeIncomplete}
 	}
 	ack, err := f.JetStream.PublishMsg(ctx, m, opts...)
 	if err == nil && now == ackLost {
@@ -265,22 +269,7 @@ func TestBadDiskFailsAtOnceUntilReopened(t *testing.T) {
 // On a disk that is really full the server stops answering. Nothing acknowledged
 // is lost, and the store goes on after Reopen once there is room.
 func TestDiskFull(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=24m"); err != nil {
-		if os.Getenv("FENGSUI_REAL") == "1" {
-			t.Fatalf("mount a small file system: %v", err)
-		}
-		t.Skipf("cannot mount a small file system here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Errorf("unmount: %v", err)
-		}
-	})
-	ballast := filepath.Join(dir, "ballast")
-	if err := os.WriteFile(ballast, make([]byte, 8<<20), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	dir, ballast := smallDisk(t)
 	s := openStore(t, filepath.Join(dir, "data"))
 	l := openLog(t, s, LogOptions{Name: "input", SegmentBytes: 4 << 20})
 	n := 0
@@ -313,6 +302,69 @@ func TestDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkFilled(t, got, 1, first+10, 100<<10)
+}
+
+// Nor of events that are appended many at once.
+func TestDiskFullOfEvents(t *testing.T) {
+	dir, ballast := smallDisk(t)
+	s := openStore(t, filepath.Join(dir, "data"))
+	k := openKeyed(t, s, "alarms")
+	batch := func() []KeyedEntry {
+		out := events(int(k.Last().Seq)+1, 50)
+		for i := range out {
+			out[i].Data = append(out[i].Data, make([]byte, 4000)...)
+		}
+		return out
+	}
+	var err error
+	for err == nil {
+		_, err = k.AppendAll(t.Context(), batch(), k.Last().Seq)
+	}
+	acked := k.Last().Seq
+	if !errors.Is(err, ErrDisk) || acked < 500 {
+		t.Fatalf("after %d events: %v", acked, err)
+	}
+	remove(t, ballast)
+	if err := s.Reopen(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if k.Last().Seq < acked {
+		t.Fatalf("%d were acknowledged, %d are there", acked, k.Last().Seq)
+	}
+	if _, err := k.AppendAll(t.Context(), batch(), k.Last().Seq); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readAll(t.Context(), k, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range events(1, len(got)) {
+		if got[i].Subject != want.Key || !bytes.HasPrefix(got[i].Data, append(want.Data, 0)) {
+			t.Fatalf("event %d came as %.20q of %s", i+1, got[i].Data, got[i].Subject)
+		}
+	}
+}
+
+// smallDisk is a folder on a disk of 24 MB, of which a file takes 8.
+func smallDisk(t *testing.T) (dir, ballast string) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=24m"); err != nil {
+		if os.Getenv("FENGSUI_REAL") == "1" {
+			t.Fatalf("mount a small file system: %v", err)
+		}
+		t.Skipf("cannot mount a small file system here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	ballast = filepath.Join(dir, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 8<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir, ballast
 }
 
 func TestHarmlessWarningsAreNotCounted(t *testing.T) {

@@ -116,7 +116,11 @@ func (l *KeyedLog) written(ctx context.Context, entries []KeyedEntry, expectLast
 // how many. The caller holds the turn.
 func (l *KeyedLog) commitNext(ctx context.Context, subjects []string, entries []KeyedEntry) (int, error) {
 	if len(entries) >= batchPays {
-		return l.commitBatch(ctx, subjects, entries)
+		n, err := l.commitBatch(ctx, subjects, entries)
+		if !errors.Is(err, errNotStaged) {
+			return n, err
+		}
+		// Of a single one the store says what is the matter: a full disk, say.
 	}
 	_, err := l.commit(ctx, subjects[0], entries[0].Data, 1, false, true)
 	return 1, err

@@ -22,10 +22,15 @@ const (
 	codeStorageFull    jetstream.ErrorCode = 10047
 	codeWrongLast      jetstream.ErrorCode = 10071
 	codeWrongLastOther jetstream.ErrorCode = 10164 // the same, from a replicated stream
+	codeIncomplete     jetstream.ErrorCode = 10176 // of a batch that could not be staged
+	codeTooManyBatches jetstream.ErrorCode = 10210
 )
 
 // errOvertaken says that the stream's end was not where it was expected.
 var errOvertaken = errors.New("the log has moved on")
+
+// errNotStaged says that the server could not take a batch, and does not say why.
+var errNotStaged = errors.New("the batch could not be staged")
 
 // publish appends m to its stream, whose last sequence must be as opts say, and
 // returns when it is on disk.
@@ -95,6 +100,8 @@ func refusal(err *jetstream.APIError) error {
 	switch err.ErrorCode {
 	case codeWrongLast, codeWrongLastOther:
 		return fmt.Errorf("%w: %w", errOvertaken, err)
+	case codeIncomplete, codeTooManyBatches:
+		return fmt.Errorf("%w: %w", errNotStaged, err)
 	case codeAccountFull, codeServerFull, codeStorageFull:
 		return fmt.Errorf("%w: the store's limit is reached: %w", ErrFull, err)
 	}
