@@ -70,19 +70,17 @@ devices:
   - {site: valley, id: s2, kind: slope, interval: 30m, params: {moved_limit_mm: 70}}
 `
 
-// find lints the three texts, each with one replacement in it or none.
-func find(t *testing.T, old, new string) string {
+// find lints the three texts, with replacements in them: old, new, old, new …
+func find(t *testing.T, edits ...string) string {
 	t.Helper()
 	texts := map[string]string{"slope.yaml": kindText, "rules/slope.yaml": ruleText, "devices.yaml": deviceText}
-	changed := old == ""
-	for name, text := range texts {
-		changed = changed || strings.Contains(text, old)
-		texts[name] = strings.ReplaceAll(text, old, new)
-	}
-	if old == "" {
-		texts = map[string]string{"slope.yaml": kindText, "rules/slope.yaml": ruleText, "devices.yaml": deviceText}
-	} else if !changed {
-		t.Fatalf("%q is nowhere", old)
+	for i := 0; i < len(edits); i += 2 {
+		if !strings.Contains(kindText+ruleText+deviceText, edits[i]) {
+			t.Fatalf("%q is nowhere", edits[i])
+		}
+		for name, text := range texts {
+			texts[name] = strings.ReplaceAll(text, edits[i], edits[i+1])
+		}
 	}
 	kind, err := devices.ParseKind("slope.yaml", []byte(texts["slope.yaml"]))
 	if err != nil {
@@ -116,7 +114,7 @@ func find(t *testing.T, old, new string) string {
 }
 
 func TestNothingOddIsFoundWhereNothingIs(t *testing.T) {
-	if got := find(t, "", ""); got != "" {
+	if got := find(t); got != "" {
 		t.Errorf("found %s", got)
 	}
 }
@@ -174,7 +172,7 @@ func TestARuleThatIsArmedNowhere(t *testing.T) {
 // TestEventsMakeAHeldValueGood: of devices that send every change at once, the
 // last value holds until the next.
 func TestEventsMakeAHeldValueGood(t *testing.T) {
-	if got := find(t, "interval: 1h\n", "interval: 1h\nevents: true\n"); got != "" {
+	if got := find(t, "for: 2h", "for: 10m", "interval: 1h\n", "interval: 1h\nevents: true\n"); got != "" {
 		t.Errorf("found %s", got)
 	}
 }
