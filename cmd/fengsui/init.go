@@ -37,7 +37,7 @@ func runInit(t terminal, args []string) error {
 		return err
 	}
 	config := filepath.Join(folder, "fengsui.yaml")
-	fmt.Fprintf(t.out, "wrote %s, with devices, kinds and rules beside it\nnext: edit it, then  fengsui check -config %s  and  fengsui run -config %s\n", config, config, config)
+	fmt.Fprintf(t.out, "wrote %s, with devices, kinds, rules and example routes beside it\nnext: edit it, then  fengsui check -config %s  and  fengsui run -config %s\n", config, config, config)
 	return nil
 }
 

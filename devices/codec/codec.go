@@ -4,7 +4,8 @@
 // In: the bytes of one message. Out: a [Sample] for every moment the message
 // tells of, and an [Error] with code, byte offset, field and remedy for
 // everything in it that could not be used: one bad field costs that field, not
-// the message. What survives a crash: nothing; a format that carries no state
+// the message. [House] reads the gateway's own format, [Mapper] any other JSON by
+// a [Mapping], which is data. What survives a crash: nothing; a format that carries no state
 // needs nothing. What it will not do: know a device, a field or a range, or
 // decide what time a sample without a credible one gets.
 package codec
