@@ -44,6 +44,26 @@ func (r *Routes) Covers(source, topic string) bool {
 	return route != nil
 }
 
+// Filters are the MQTT filters under which the messages of the routes come
+// through a source, besides the gateway's own v1/#.
+func (r *Routes) Filters(source string) (filters []string) {
+	for _, route := range r.All() {
+		if !route.takes(source) || route.levels[0] == "v1" {
+			continue
+		}
+		levels := slices.Clone(route.levels)
+		for i, l := range levels {
+			if strings.HasPrefix(l, "{") {
+				levels[i] = "+"
+			}
+		}
+		if f := strings.Join(levels, "/"); !slices.Contains(filters, f) {
+			filters = append(filters, f)
+		}
+	}
+	return filters
+}
+
 // find returns the first route that takes the topic, and what its levels capture.
 func (r *Routes) find(source, topic string, captures []string) (*Route, []string) {
 	if r == nil {

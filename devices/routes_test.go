@@ -177,6 +177,27 @@ func acceptRouted(i *Intake, in Incoming) string {
 	return b.String()
 }
 
+// TestFilters: a client of a broker asks for what its routes read, once each.
+func TestFilters(t *testing.T) {
+	kinds := shippedKinds(t)
+	text := "routes:\n  - {topic: \"tele/{device}/SENSOR\", sources: [county], values: [{path: v, field: voltage_a_v}]}\n" +
+		"  - {topic: \"tele/+/SENSOR\", values: [{path: v, field: voltage_a_v}]}\n  - {topic: v1/gateway/telemetry, values: [{path: v, field: voltage_a_v}]}\n  - {topic: \"a/#\", values: [{path: v, field: voltage_a_v}]}\n"
+	routes, err := ParseRoutes([]RouteText{{"r.yaml", []byte(text)}}, kinds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(routes.Filters("county"), " "); got != "tele/+/SENSOR a/#" {
+		t.Errorf("county asks for %s", got)
+	}
+	if got := strings.Join(routes.Filters("other"), " "); got != "tele/+/SENSOR a/#" {
+		t.Errorf("other asks for %s", got)
+	}
+	var none *Routes
+	if none.Filters("x") != nil {
+		t.Error("no routes ask for something")
+	}
+}
+
 // FuzzRoutes: no payload under any foreign topic trips the shipped routes; what
 // comes out is finite, of a device the credential covers, and in the books.
 func FuzzRoutes(f *testing.F) {

@@ -108,7 +108,7 @@ type Broker struct {
 	Name string `yaml:"name"`
 	// URL: tcp://host:1883, ssl://host:8883, ws://… or wss://…
 	URL string `yaml:"url"`
-	// Topics to subscribe to. Default ["v1/#"].
+	// Topics to subscribe to. Default: v1/# and those of the routes.
 	Topics []string `yaml:"topics"`
 	// QoS of the subscription. 1 (default) loses nothing; 0 is best effort.
 	QoS *int `yaml:"qos"`

@@ -131,3 +131,23 @@ func TestRouteMistakesStopTheStart(t *testing.T) {
 		t.Errorf("check says %d: %s%s", status, out, errs)
 	}
 }
+
+// TestForeignFormatThroughABroker: a broker's foreign topics are subscribed to by
+// themselves; whose they are the route says, since no credential does.
+func TestForeignFormatThroughABroker(t *testing.T) {
+	broker := startMosquitto(t)
+	g := newGateway(t, siteYAML(t, "plant", "pw", "id: meter, kind: electricity_meter"),
+		fmt.Sprintf("routes: [mine.yaml]\nbrokers:\n  - {name: county, url: \"tcp://%s\"}\n", broker.address))
+	g.write("mine.yaml", "format: {zh: 试, en: test}\nroutes:\n  - topic: tele/{device}/SENSOR\n    sources: [county]\n    site: plant\n    values:\n      - {path: U, field: voltage_a_v, unit: mV}\n")
+	g.start()
+	pub(t, broker.address, "tele/meter/SENSOR", `{"U":231400}`)
+	g.eventually("the reading", func() error {
+		var view struct{ Values []struct{ Value float64 } }
+		if g.get("/api/v1/devices/plant/meter", &view); len(view.Values) != 1 || view.Values[0].Value != 231.4 {
+			return fmt.Errorf("%+v", view)
+		}
+		return nil
+	})
+	g.balanced()
+	g.stop()
+}

@@ -38,7 +38,7 @@ func newSources(cfg Config, receiver *ingest.Receiver, inventory *inventory, rou
 		}
 	}
 	for _, b := range cfg.Brokers {
-		external, err := mqtt.New(brokerOptions(b, cfg, receiver, logger))
+		external, err := mqtt.New(brokerOptions(b, cfg, routes, receiver, logger))
 		if err != nil {
 			return nil, err
 		}
@@ -47,7 +47,7 @@ func newSources(cfg Config, receiver *ingest.Receiver, inventory *inventory, rou
 	return s, nil
 }
 
-func brokerOptions(b Broker, cfg Config, receiver *ingest.Receiver, logger *slog.Logger) mqtt.Options {
+func brokerOptions(b Broker, cfg Config, routes *devices.Routes, receiver *ingest.Receiver, logger *slog.Logger) mqtt.Options {
 	o := mqtt.Options{
 		Name: b.Name, URL: b.URL, ClientID: b.ClientID, Username: b.Username, PasswordFile: b.PasswordFile,
 		Share: b.Share, CAFile: b.CAFile, MaxPayload: cfg.MQTT.MaxPayload,
@@ -59,7 +59,7 @@ func brokerOptions(b Broker, cfg Config, receiver *ingest.Receiver, logger *slog
 	}
 	filters := b.Topics
 	if len(filters) == 0 {
-		filters = []string{"v1/#"}
+		filters = append([]string{"v1/#"}, routes.Filters(b.Name)...)
 	}
 	for _, f := range filters {
 		o.Topics = append(o.Topics, mqtt.Topic{Filter: f, QoS: qos})
