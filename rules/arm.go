@@ -103,7 +103,7 @@ func (d *device) joinFields() {
 	for _, a := range d.armed {
 		if a.rule.Expect != nil {
 			trigger, _ := d.Kind.Field(a.rule.Expect.While.Field)
-			d.join(a.rule.ID, a.field, trigger).add(a.rule, a.condition, a.print)
+			d.join(a.field, trigger).add(a.rule, a.condition, a.print)
 		}
 	}
 }

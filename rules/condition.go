@@ -121,9 +121,9 @@ func newSample(r *devices.Reading, v *devices.Value) sample {
 
 func (x *sample) is(f sampleFlags) bool { return x.flags&f != 0 }
 
-// marked is the sample as it comes to a joint.
-func (x sample) marked(mark sampleFlags) sample {
-	x.flags |= mark
+// asTrigger is a trigger's sample as it comes to a joint.
+func (x sample) asTrigger() sample {
+	x.flags |= sampleTrigger
 	return x
 }
 

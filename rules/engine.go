@@ -48,6 +48,7 @@ type device struct {
 	order    int64
 	armed    []*armed // the rules that are judged here
 	points   []*point // of the fields heard so far
+	joints   []*point // of points, those where two fields meet
 	expect   int      // index of the point the next value is probably for
 	clock    *sample  // the reading that showed its clock to be wrong; nil while it is right
 	site     *site
@@ -131,8 +132,13 @@ func (e *Engine) Judge(r *devices.Reading, now int64, out []Change) []Change {
 		}
 		x := newSample(r, v)
 		out = p.take(e, x, out)
-		for _, l := range p.leads {
-			out = l.joint.take(e, x.marked(l.mark), out)
+		for _, j := range d.joints {
+			switch p.field {
+			case j.field:
+				out = j.take(e, x, out)
+			case j.trigger:
+				out = j.take(e, x.asTrigger(), out)
+			}
 		}
 	}
 	return out
@@ -158,7 +164,7 @@ func (d *device) point(f *devices.Field) *point {
 		}
 		p := d.points[d.expect]
 		d.expect++
-		if p.field == f && p.joint == "" {
+		if p.field == f && p.trigger == nil {
 			return p
 		}
 	}
@@ -199,22 +205,21 @@ func (d *device) pointOf(f *devices.Field) *point {
 // pointAt finds the point of a field by name, or the joint of a rule there.
 func (d *device) pointAt(joint, field string) *point {
 	for _, p := range d.points {
-		if p.joint == joint && p.field.Name == field {
+		if p.field.Name == field && p.joint() == joint {
 			return p
 		}
 	}
 	return nil
 }
 
-// join makes the joint of a rule about f that looks at the trigger, too.
-func (d *device) join(rule string, f, trigger *devices.Field) *point {
+// join makes a joint for a rule about f that looks at the trigger, too.
+func (d *device) join(f, trigger *devices.Field) *point {
+	d.pointOf(f)
+	d.pointOf(trigger)
 	j := newPoint(d, f)
-	j.joint = rule
-	j.order = d.order + int64(1+len(d.Kind.Fields)+len(d.points))*maxWatches
-	own, other := d.pointOf(f), d.pointOf(trigger)
-	own.leads = append(own.leads, lead{joint: j})
-	other.leads = append(other.leads, lead{joint: j, mark: sampleTrigger})
-	d.points = append(d.points, j)
+	j.trigger = trigger
+	j.order = d.order + int64(1+len(d.Kind.Fields)+len(d.joints))*maxWatches
+	d.points, d.joints = append(d.points, j), append(d.joints, j)
 	return j
 }
 

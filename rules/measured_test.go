@@ -1,6 +1,7 @@
 package rules_test
 
 import (
+	"bytes"
 	"math"
 	"testing"
 	"time"
@@ -102,6 +103,62 @@ func TestManySmallAmountsMakeARoundSum(t *testing.T) {
 	}
 	w.expect()
 	w.see("east/s1", "rain_5min_mm", 0.2).expect("r east/s1 rain_5min_mm yellow 50")
+}
+
+func TestWhatIsLeftOfASumIsRound(t *testing.T) {
+	w := slopeWorld(t, `field: rain_5min_mm, measure: {sum: {over: 3h}}, worse: high, clear: {hysteresis: 1}, steps: [{level: yellow, limit: 2}]`, devices.DeviceConfig{})
+	w.see("east/s1", "rain_5min_mm", 5).expect("r east/s1 rain_5min_mm yellow 5")
+	for range 10 {
+		w.after(time.Minute).see("east/s1", "rain_5min_mm", 0.1)
+	}
+	w.after(3*time.Hour - 10*time.Minute).expect() // ten tenths are 1, and 1 is not better than 1
+	w.after(time.Minute).expect("r east/s1 rain_5min_mm normal 0.9")
+}
+
+func TestAFallIsNoSecondSample(t *testing.T) {
+	w := slopeWorld(t, rain, devices.DeviceConfig{})
+	w.hourly("rain_5min_mm", 5, 25)
+	r := w.reading("east/s1", "rain_5min_mm", 25)
+	r.Values[0].Quality = devices.Suspect
+	w.judge(r).after(time.Hour).expect() // 55, then 50, on the word of one doubtful sample
+	w.see("east/s1", "rain_5min_mm", 0).expect("r east/s1 rain_5min_mm yellow 50")
+}
+
+// What is gathered in a window goes on through a restart as without.
+func TestADenseWindowSurvivesARestart(t *testing.T) {
+	for _, rule := range []string{
+		`field: gnss_dx_mm, measure: {rate: {over: 24h, per: 24h, samples: 2}}, unit: mm/d, worse: both, clear: {hysteresis: 0}, steps: [{level: yellow, limit: 0.000001}]`,
+		`field: rain_5min_mm, measure: {sum: {over: 24h}}, worse: high, clear: {hysteresis: 0}, steps: [{level: yellow, limit: 1}]`,
+		`field: rain_total_mm, measure: {growth: {over: 24h}}, worse: high, clear: {hysteresis: 0}, steps: [{level: yellow, limit: 1}]`,
+	} {
+		w := slopeWorld(t, rule, devices.DeviceConfig{})
+		field := w.rules[0].Field
+		see := func(n int, engines ...*rules.Engine) {
+			for range n {
+				w.now += 37_000
+				r := w.reading("east/s1", field, float64(w.now/1000*7919%31))
+				for _, e := range engines {
+					e.Judge(r, w.now, e.Advance(w.now, nil))
+				}
+			}
+		}
+		state := func(e *rules.Engine) []byte {
+			text, err := e.Snapshot()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return text
+		}
+		see(700, w.engine)
+		restored := rules.NewEngine(w.options())
+		if err := restored.Restore(state(w.engine)); err != nil {
+			t.Fatal(err)
+		}
+		see(700, w.engine, restored)
+		if !bytes.Equal(state(w.engine), state(restored)) {
+			t.Errorf("%s: the restored one knows something else", field)
+		}
+	}
 }
 
 func TestOverRangeIsTheWorstLevelWhateverIsMeasured(t *testing.T) {
@@ -211,6 +268,24 @@ func TestAnExpectedStateThatDoesNotCome(t *testing.T) {
 		r := w.after(time.Minute).reading("east/g1", "valve_state", 77)
 		r.Values[0].Quality = devices.Bad
 		w.judge(r).after(30 * time.Second).expect("valve east/g1 valve_state red 77")
+	})
+	t.Run("a doubtful word", func(t *testing.T) {
+		w := valveWorld(t).see("east/g1", "gas_lel_pct", 25)
+		r := w.reading("east/g1", "valve_state", 1)
+		r.Values[0].Quality = devices.Suspect
+		w.judge(r).after(30 * time.Second).expect("valve east/g1 valve_state red 1")
+	})
+	t.Run("a doubtful trigger asks, and takes nothing back", func(t *testing.T) {
+		w := valveWorld(t)
+		doubtful := func(n float64) {
+			r := w.reading("east/g1", "gas_lel_pct", n)
+			r.Values[0].Quality = devices.Suspect
+			w.judge(r)
+		}
+		doubtful(25)
+		w.after(time.Second)
+		doubtful(3)
+		w.after(29 * time.Second).expect("valve east/g1 valve_state red NaN")
 	})
 	t.Run("it was closed in time, we hear of it late", func(t *testing.T) {
 		w := valveWorld(t).see("east/g1", "valve_state", 0).see("east/g1", "gas_lel_pct", 25)

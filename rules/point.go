@@ -10,13 +10,13 @@ import (
 // point is one field of one device, with the rules that watch it.
 //
 // A joint is the point of one rule that looks at two fields of the device: it
-// has the samples of both in one tail, those of the second marked as triggers,
-// and field is the one the rule is about.
+// has the samples of both in one tail, those of the trigger marked, and field is
+// the one the rule is about.
 type point struct {
-	device *device
-	field  *devices.Field
-	joint  string // the rule, where it is a joint
-	order  int64  // of the first of its timers
+	device  *device
+	field   *devices.Field
+	trigger *devices.Field // of a joint, else nil
+	order   int64          // of the first of its timers
 
 	// tail holds the samples within the kind's lateness of the newest, in
 	// event-time order. What is older has become part of every watch's base, and
@@ -24,13 +24,14 @@ type point struct {
 	tail    []sample
 	folded  int64 // event time of the newest sample in the bases
 	watches []*watch
-	leads   []lead // to the joints that want its samples, too
 }
 
-// lead is the way of a point's samples to a joint.
-type lead struct {
-	joint *point
-	mark  sampleFlags
+// joint is the rule of a joint; nothing where a point is none.
+func (p *point) joint() string {
+	if p.trigger == nil {
+		return ""
+	}
+	return p.watches[0].rule.ID
 }
 
 // maxTail bounds what one point remembers, whatever its lateness: a device that

@@ -32,9 +32,9 @@ func (d *device) inheritPoint(e *Engine, old *point) {
 	if !ok {
 		return
 	}
-	p := d.pointAt(old.joint, f.Name)
+	p := d.pointAt(old.joint(), f.Name)
 	switch {
-	case p == nil && old.joint != "":
+	case p == nil && old.trigger != nil:
 		return
 	case p == nil:
 		p = d.pointOf(f)
@@ -116,7 +116,7 @@ func (d *device) watches(w *watch) bool {
 	if d == nil {
 		return false
 	}
-	p := d.pointAt(w.point.joint, w.point.field.Name)
+	p := d.pointAt(w.point.joint(), w.point.field.Name)
 	return p != nil && p.watch(w.rule.ID) != nil
 }
 

@@ -155,7 +155,7 @@ func (r *reader) device(sources []*source) (string, *device) {
 
 func (w *writer) point(p *point) {
 	w.name(p.field.Name)
-	w.name(p.joint)
+	w.bool(p.trigger != nil)
 	w.int(p.folded)
 	w.uint(uint64(len(p.tail)))
 	var last sample
@@ -173,7 +173,11 @@ func (w *writer) point(p *point) {
 }
 
 func (r *reader) point() *point {
-	p := &point{field: &devices.Field{Name: r.name()}, joint: r.name(), folded: r.int()}
+	p := &point{field: &devices.Field{Name: r.name()}}
+	if r.bool() {
+		p.trigger = &devices.Field{}
+	}
+	p.folded = r.int()
 	var last sample
 	for range r.count() {
 		r.sample(&last, &last)
@@ -184,6 +188,9 @@ func (r *reader) point() *point {
 		r.state(&x.base, &last)
 		x.live.at = r.int() + last.time
 		p.watches = append(p.watches, x)
+	}
+	if p.trigger != nil && len(p.watches) == 0 {
+		r.failed = true
 	}
 	return p
 }
