@@ -50,6 +50,15 @@ func (c *deviceClock) place(x *sample, in *Incoming, lateness, historyAfter int6
 	if x.array || in.Retained {
 		flags |= History
 	}
+	if in.Again != 0 {
+		flags |= History
+		if c.newest-at > lateness {
+			flags |= TooLate
+		}
+		if in.Again-at > historyAfter {
+			flags |= Backfill
+		}
+	}
 	c.newest = max(c.newest, min(at, in.Received))
 	return at, flags
 }
@@ -57,7 +66,7 @@ func (c *deviceClock) place(x *sample, in *Incoming, lateness, historyAfter int6
 func (c *deviceClock) placeByOwn(x *sample, in *Incoming, lateness, historyAfter int64) (at int64, flags Flags) {
 	late, age := c.newest-x.own, in.Received-x.own
 	switch {
-	case x.array || in.Retained:
+	case x.array || in.Retained || in.Again != 0:
 		flags = History
 	case late <= lateness && age <= historyAfter:
 		c.oldOwn, c.wrong = 0, false

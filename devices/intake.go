@@ -29,6 +29,9 @@ type Incoming struct {
 	Retained bool
 	Dup      bool   // marked by the sender as a redelivery
 	PacketID uint16 // 0 at QoS 0
+	// Again is when a message of the quarantine is judged once more, Unix ms; 0:
+	// it is the first time. What it brings is history.
+	Again int64
 }
 
 // Class is what became of a message. Each message is of exactly one class, so

@@ -139,7 +139,7 @@ func runApp(ctx context.Context, o appOptions) error {
 	past := newPast(cfg.History, readingsLog, judge.caught, now, logger.With("part", "history"))
 	screens, err := newScreens(ctx, screensOptions{
 		App: o, Certificate: certificate, Store: store, Input: input, Readings: readingsLog, Alarms: alarmLog,
-		Judge: judge, Inventory: inventory, Presence: present, Sources: sources, Outlets: outlets, Disk: disk,
+		Receiver: receiver, Judge: judge, Inventory: inventory, Presence: present, Sources: sources, Outlets: outlets, Disk: disk,
 		Past: past, Routes: routes, Rules: ruleSet,
 		Meters: meters, Now: now, Logger: logger.With("part", "console"),
 	})

@@ -18,6 +18,7 @@ type counts struct {
 	Duplicate   uint64
 	Quarantined map[string]uint64           // whole messages, by code
 	Readings    [3]uint64                   // by quality
+	Replayed    map[string]uint64           // messages of the quarantine judged once more, by what became of them
 	Events      map[alarms.EventType]uint64 // of this run and those before
 }
 
@@ -42,6 +43,11 @@ func (c *counts) add(o *devices.Outcome) {
 
 func sameMessage(a, b *devices.Rejection) bool {
 	return a.Position == b.Position && a.Index == b.Index
+}
+
+func (c *counts) replayed(class string) {
+	c.Replayed = cloned(c.Replayed)
+	c.Replayed[class]++
 }
 
 func (c *counts) event(t alarms.EventType) {

@@ -55,6 +55,7 @@ type judge struct {
 	armed    int               // rules at points
 	unarmed  int
 	counts   counts
+	replays  replays
 	status   judgeStatus
 
 	savedAt    time.Time
@@ -222,6 +223,8 @@ func (j *judge) message(m *message) error {
 		j.changes = j.Engine.Trouble(m.Source, levelOf(m.Payload), strings.Clone(m.Topic), j.changes)
 	case ingest.Config:
 		return j.config(m)
+	case ingest.Replayed:
+		j.replay(m)
 	case ingest.Canary:
 		j.status.canary.Store(m.Received.UnixMilli())
 	}
@@ -551,8 +554,11 @@ func (j *judge) decode(e *entry) {
 		}
 		last := &e.messages[len(e.messages)-1]
 		last.Message = *m
-		if m.Kind.Counted() {
+		switch {
+		case m.Kind.Counted():
 			j.Intake.Decode(incoming(e.seq, i, m), &last.decoded)
+		case m.Kind == ingest.Replayed:
+			j.Intake.Decode(again(m), &last.decoded)
 		}
 		return nil
 	})

@@ -30,6 +30,7 @@ const usage = `fengsui watches what devices report over MQTT and raises alarms.
   fengsui run -config FILE         run the gateway
   fengsui device add|set|watch|…    devices and their passwords
   fengsui site add|set|show|list|… sites, whom to call and what to do there
+  fengsui quarantine list|replay   messages nobody could read, and once more
   fengsui user add|list|remove     people and their roles
   fengsui cert [NAME…]             a certificate for HTTPS and MQTT over TLS
   fengsui notify test NAME         send a test message to an endpoint
@@ -92,6 +93,8 @@ func dispatch(ctx context.Context, t terminal, args []string) error {
 		return runTest(t, rest)
 	case "device":
 		return runDevice(ctx, t, rest)
+	case "quarantine":
+		return runQuarantine(ctx, t, rest)
 	case "site":
 		return runSite(ctx, t, rest)
 	case "user":

@@ -84,8 +84,9 @@ func (m *measured) books() metrics.Books {
 	kept := m.input.Last().Total // after the view: what came since is backlog
 	return metrics.Books{
 		Accepted: view.counts.Accepted, Duplicate: view.counts.Duplicate, Quarantined: view.counts.Quarantined,
-		Backlog: kept - view.total,
-		Residue: int64(view.total) - int64(view.missing) - int64(view.counts.judged()),
+		Replayed: view.counts.Replayed,
+		Backlog:  kept - view.total,
+		Residue:  int64(view.total) - int64(view.missing) - int64(view.counts.judged()),
 	}
 }
 

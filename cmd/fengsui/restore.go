@@ -151,7 +151,7 @@ func (j *judge) loadSnapshot(ctx context.Context) (*snapshot, error) {
 		return nil, nil
 	}
 	j.beginAt(s.Registry)
-	err = errors.Join(j.Engine.Restore(s.Engine), j.Intake.Restore(s.Intake), j.Presence.restore(s.Presence), j.counts.restore(s.Counts))
+	err = errors.Join(j.Engine.Restore(s.Engine), j.Intake.Restore(s.Intake), j.Presence.restore(s.Presence), j.counts.restore(s.Counts), j.replays.restore(s.Replays))
 	if err != nil {
 		j.Logger.Warn("not using the snapshot", "error", err)
 		return nil, nil
@@ -225,11 +225,12 @@ func (j *judge) save(ctx context.Context) error {
 		return err
 	}
 	s := snapshot{Position: j.position, Total: j.total, Missing: j.missing, Alarms: j.Alarms.Last().Seq, Clock: j.clock, Registry: j.version}
-	var errs [4]error
+	var errs [5]error
 	s.Engine, errs[0] = j.Engine.Snapshot()
 	s.Intake, errs[1] = j.Intake.Snapshot()
 	s.Presence, errs[2] = j.Presence.snapshot()
 	s.Counts, errs[3] = j.counts.snapshot()
+	s.Replays, errs[4] = j.replays.snapshot()
 	if err := errors.Join(errs[:]...); err != nil {
 		return fmt.Errorf("snapshot at input %d: %w", j.position, err)
 	}

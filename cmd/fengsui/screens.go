@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fengsui/devices"
+	"fengsui/ingest"
 	"fengsui/ingest/journal"
 	"fengsui/rules"
 	"fengsui/rules/alarms"
@@ -26,6 +27,7 @@ type screensOptions struct {
 	Input       *journal.Log
 	Readings    *journal.Log
 	Alarms      *journal.KeyedLog
+	Receiver    *ingest.Receiver
 	Judge       *judge
 	Inventory   *inventory
 	Presence    *presence
@@ -70,6 +72,7 @@ func newScreens(ctx context.Context, o screensOptions) (*console.Server, error) 
 		Directory: directory{o.Inventory, o.Presence, o.Now},
 		History:   o.Past.shown(),
 		Limits:    func(d *devices.Device, field string) []rules.FieldLimit { return rules.LimitsOf(o.Rules, d, field) },
+		Replayer:  &replayer{o.Input, o.Receiver, o.Judge},
 		Progress:  &progress{o.Inventory, o.Presence, o.Judge},
 		Decoder:   decoder{o.Inventory, o.Routes, o.Now},
 		Registrar: o.Inventory, Door: o.Sources, Metrics: o.Meters.Handler(), MetricsToken: metricsToken(o.App.Config),

@@ -25,6 +25,7 @@ type snapshot struct {
 	Intake   []byte
 	Presence []byte
 	Counts   []byte
+	Replays  []byte
 }
 
 // snapshotFile is where the snapshot lies. It is replaced atomically: a crash

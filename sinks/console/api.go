@@ -56,6 +56,8 @@ func (s *Server) routes() []route {
 
 		{pattern: "POST /decode", role: Operator, handle: s.decodeMessage},
 		{pattern: "GET /quarantine", role: Operator, handle: s.listQuarantine},
+		{pattern: "GET /quarantine/reasons", role: Operator, handle: s.listReasons},
+		{pattern: "POST /quarantine/replay", role: Admin, handle: s.replay},
 		{pattern: "GET /refused", role: Admin, handle: s.listRefused},
 
 		{pattern: "GET /users", role: Admin, handle: s.listUsers},

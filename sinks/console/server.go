@@ -40,6 +40,7 @@ type Options struct {
 	Page       *Page      // default: the embedded page
 	Registrar  Registrar  // nil: devices cannot be registered here
 	Quarantine Quarantine // default: the newest rejections of the readings log
+	Replayer   Replayer   // nil: what was quarantined stays so
 	Progress   Progress   // nil: nothing is known of how far a device's messages come
 	Decoder    Decoder    // nil: no message is explained here
 	Door       Door       // nil: no refused connections are listed

@@ -65,7 +65,7 @@ const (
 	// maxAlarmed is how many devices of open alarms every console gets values of.
 	maxAlarmed = 200
 	// rejectionsKept is how many rejections can be listed.
-	rejectionsKept = 1000
+	rejectionsKept = 10_000
 	// readingsBack is how many entries of the readings log are read at the start,
 	// so that devices have values before they speak again.
 	readingsBack = 500

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"fengsui/devices"
@@ -36,11 +35,6 @@ type Refused struct {
 	Code    string      `json:"code"`
 	Reason  string      `json:"reason"`
 	Count   int         `json:"count"` // attempts that were the same
-}
-
-// Quarantine gives the newest rejections, newest first.
-type Quarantine interface {
-	Rejections(limit int, wanted func(*devices.Rejection) bool) []devices.Rejection
 }
 
 // Door gives what was refused at the intake, newest first.
@@ -301,40 +295,6 @@ func (s *Server) device(r *http.Request) (*devices.Device, error) {
 		return nil, problem(http.StatusNotFound, "not_found", "no device %.64q is registered at site %.64q", r.PathValue("device"), r.PathValue("site"))
 	}
 	return d, nil
-}
-
-// rejectionView is a rejection with its time.
-type rejectionView struct {
-	Received alarms.Time `json:"received"`
-	devices.Rejection
-}
-
-func (s *Server) rejections(limit int, site, device string) []rejectionView {
-	prefix, key := "v1/"+site+"/", site+"/"+device
-	list := []rejectionView{}
-	for _, r := range s.o.Quarantine.Rejections(limit, func(r *devices.Rejection) bool {
-		if r.Device != "" { // as foreign topics have it, which need not name it
-			return site == "" || r.Device == key || device == "" && strings.HasPrefix(r.Device, key)
-		}
-		return (site == "" || strings.HasPrefix(r.Topic, prefix)) && (device == "" || strings.HasPrefix(r.Topic, prefix+device+"/"))
-	}) {
-		list = append(list, rejectionView{alarms.Time(r.Received), r})
-	}
-	return list
-}
-
-func (s *Server) listQuarantine(w http.ResponseWriter, r *http.Request, _ Identity) error {
-	q := newQuery(r, "site", "device", "limit")
-	site, device := q.text("site"), q.text("device")
-	limit := q.number("limit", listDefault, 1, listMost)
-	if device != "" && site == "" {
-		q.fail("device", "say at which site")
-	}
-	if q.err != nil {
-		return q.err
-	}
-	answer(w, http.StatusOK, map[string][]rejectionView{"quarantine": s.rejections(limit, site, device)})
-	return nil
 }
 
 func (s *Server) listRefused(w http.ResponseWriter, r *http.Request, _ Identity) error {

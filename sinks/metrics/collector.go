@@ -28,16 +28,16 @@ type collector struct {
 
 	build *prometheus.Desc
 
-	received, kept, refusedTotal, inFlight, sourceUp  *prometheus.Desc
-	accepted, duplicate, quarantined, backlog         *prometheus.Desc
-	residue                                           *prometheus.Desc
-	readings, armed, notArmed                         *prometheus.Desc
-	alarms, events                                    *prometheus.Desc
-	sinkLag, sinkLagSeconds, sinkWritten, sinkErrors  *prometheus.Desc
-	sinkLost, sinkRejected, sinkStopped               *prometheus.Desc
-	sinkLagUnits, sinkCatchUp, sinkSent, sinkOutdated *prometheus.Desc
-	logBytes, logsUsed, consoles, canary, clock       *prometheus.Desc
-	diskFree, diskSize, diskFloor, paused             *prometheus.Desc
+	received, kept, refusedTotal, inFlight, sourceUp    *prometheus.Desc
+	accepted, duplicate, quarantined, replayed, backlog *prometheus.Desc
+	residue                                             *prometheus.Desc
+	readings, armed, notArmed                           *prometheus.Desc
+	alarms, events                                      *prometheus.Desc
+	sinkLag, sinkLagSeconds, sinkWritten, sinkErrors    *prometheus.Desc
+	sinkLost, sinkRejected, sinkStopped                 *prometheus.Desc
+	sinkLagUnits, sinkCatchUp, sinkSent, sinkOutdated   *prometheus.Desc
+	logBytes, logsUsed, consoles, canary, clock         *prometheus.Desc
+	diskFree, diskSize, diskFloor, paused               *prometheus.Desc
 }
 
 func newCollector(o Options) *collector {
@@ -60,6 +60,7 @@ func newCollector(o Options) *collector {
 
 		accepted:    desc("messages_accepted_total", "Messages from the input log that became readings or told of a state."),
 		duplicate:   desc("messages_duplicate_total", "Messages from the input log that repeated an earlier one."),
+		replayed:    desc("messages_replayed_total", "Messages of the quarantine that were judged once more, by what became of them; not counted as kept again.", "result"),
 		quarantined: desc("messages_quarantined_total", "Messages from the input log that were put into quarantine, by reason.", "reason"),
 		backlog:     desc("messages_backlog", "Messages in the input log that have not been judged yet."),
 		residue:     desc("books_residue", "Messages the books cannot account for, at the door or behind it (log); anything but 0 is a fault.", "line"),
@@ -149,6 +150,9 @@ func (c *collector) collectBooks(e emitter) {
 	e.counter(c.accepted, float64(books.Accepted))
 	e.counter(c.duplicate, float64(books.Duplicate))
 	e.counters(c.quarantined, c.reason.add(books.Quarantined))
+	for _, result := range []string{"accepted", "duplicate", "quarantined", "repeated"} {
+		e.counter(c.replayed, float64(books.Replayed[result]), result)
+	}
 	e.gauge(c.backlog, float64(books.Backlog))
 	e.gauge(c.residue, float64(books.Residue), "log")
 }

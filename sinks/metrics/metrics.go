@@ -81,6 +81,7 @@ type Books struct {
 	Accepted    uint64
 	Duplicate   uint64
 	Quarantined map[string]uint64 // by reason; whole messages only
+	Replayed    map[string]uint64 // messages of the quarantine judged once more, by what became of them
 	Backlog     uint64
 	Residue     int64
 }
