@@ -62,7 +62,7 @@ func TestReplay(t *testing.T) {
 	if !strings.Contains(strings.Join(a.Flags, " "), "backfill") {
 		t.Errorf("a replayed reading is no history: %v", a.Flags)
 	}
-	quarantine("1 unknown_device v1/canteen/gas-01/telemetry", "1 unknown_device v1/canteen/gas-02/telemetry")
+	quarantine("1 unknown_device v1/canteen/gas-02/telemetry", "1 unknown_device v1/canteen/gas-01/telemetry")
 	replay("0 taken, 0 had nothing new, 3 were replayed before still in quarantine: bad_json 1, unknown_device 1")
 
 	g.kill()
