@@ -183,6 +183,10 @@ func (e *Explanation) unread(route *Route, in *Incoming) {
 	}
 	leaves := codec.Leaves([]byte(e.Text), maxLeaves)
 	if route == nil || route.house {
+		var h codec.House
+		if h.Decode(in.Payload, func(*codec.Sample) error { return nil }) == nil {
+			e.Mended = h.Mended
+		}
 		e.unreadHouse(leaves)
 		return
 	}

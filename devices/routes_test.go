@@ -43,7 +43,7 @@ func shippedKinds(t testing.TB) []*Kind {
 	return kinds
 }
 
-// field is the registry of the routes' golden file: the devices its vectors name.
+// fieldRegistry is the registry of the routes' golden file: the devices its vectors name.
 func fieldRegistry(t testing.TB, kinds []*Kind) *Registry {
 	t.Helper()
 	o := RegistryOptions{Kinds: kinds, Sites: []*Site{

@@ -75,8 +75,7 @@ func runDecode(t terminal, args []string) error {
 	return nil
 }
 
-// explain decodes by what the config says, or, where there is none, by the
-// built-in kinds alone.
+// explain decodes by what the config and its files say.
 func explain(path string, in devices.Incoming) (*devices.Explanation, error) {
 	cfg, err := loadConfig(path)
 	if err != nil {

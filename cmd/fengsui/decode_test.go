@@ -62,6 +62,7 @@ func TestDecodeShowsAnInstaller(t *testing.T) {
 		{"hexadecimal", []string{"-topic", gas, "7b22 7661 6c75 6573 223a 7b22 6761 735f 6c65 6c5f 7063 7422 3a39 7d7d"}, "", []string{"gas_lel_pct  9 "}},
 		{"eight hours ahead", []string{"-topic", gas, `{"ts":"2026-06-27T14:32:05Z","values":{"gas_lel_pct":1}}`}, "",
 			[]string{"which cannot be", "clock wrong", "8.0 h ahead", `tz_lies: "+08:00"`}},
+		{"single quotes", []string{"-topic", gas, `{'values': {'gas_lel_pct': 5}}`}, "", []string{"mended  single quotes taken as double", "accepted"}},
 		{"a route", []string{"-topic", "v1/gateway/telemetry", "-user", "canteen-01", `{"gas-01":[{"ts":1782541925000,"values":{"gas_lel_pct":5}}]}`}, "",
 			[]string{"thingsboard.yaml, route 1", `✗ `, `level 1 is "v1", not "tele"`, "canteen-01/gas-01", "gas_lel_pct  5 "}},
 		{"nobody's", []string{"-topic", "v1/gateway/telemetry", `{"gas-01":[{"values":{"gas_lel_pct":5}}]}`}, "", []string{"nothing says which site"}},

@@ -49,6 +49,8 @@ type House struct {
 
 	glued bool   // the payload was several objects glued together
 	cut   *Error // the payload was cut off; to be told with the next sample
+
+	Mended string // what had to be repaired in the last payload, for people
 }
 
 // Decode calls fn with every sample of a payload, in its order. It returns an
@@ -90,7 +92,7 @@ func (h *House) broken(why *Error, fn func(*Sample) error) error {
 	if !ok {
 		return why
 	}
-	h.glued = len(whole.documents) > 1
+	h.glued, h.Mended = len(whole.documents) > 1, whole.how
 	defer func() { h.glued = false }()
 	for _, h.text = range whole.documents {
 		root, err := h.parse()
@@ -122,7 +124,7 @@ func (h *House) begin(payload []byte) {
 	h.text = bytes.TrimPrefix(payload, []byte("\xef\xbb\xbf"))
 	h.shift = len(payload) - len(h.text)
 	h.text = h.text[:end(h.text)]
-	h.element, h.values, h.listed = -1, 0, 0
+	h.element, h.values, h.listed, h.Mended = -1, 0, 0, ""
 }
 
 // end is where a payload ends when blanks, zero bytes and an end-of-file mark
