@@ -3,6 +3,7 @@ package rules_test
 import (
 	"bytes"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,6 +97,13 @@ func TestASumSlides(t *testing.T) {
 	w.after(time.Second).expect("r east/s1 rain_5min_mm normal 20")
 }
 
+func TestWhatRoseAndFellBetweenTwoSamplesIsTold(t *testing.T) {
+	w := slopeWorld(t, strings.Replace(rain, "limit: 50", "limit: 50, for: 1m", 1), devices.DeviceConfig{})
+	earlier, now := w.reading("east/s1", "rain_5min_mm", 60), w.reading("east/s1", "rain_5min_mm", 0)
+	earlier.Time -= 4 * time.Hour.Milliseconds() // out of a buffer, both at once
+	w.judge(earlier).judge(now).expect("r east/s1 rain_5min_mm yellow 60", "r east/s1 rain_5min_mm normal 0")
+}
+
 func TestManySmallAmountsMakeARoundSum(t *testing.T) {
 	w := slopeWorld(t, rain, devices.DeviceConfig{})
 	for range 249 {
@@ -187,13 +195,13 @@ func TestAGrowthIsWhatACounterCounted(t *testing.T) {
 }
 
 func TestAChangedLimitKeepsWhatHasFallen(t *testing.T) {
-	w := slopeWorld(t, rain, devices.DeviceConfig{})
-	w.hourly("rain_5min_mm", 30, 15).see("east/s1", "rain_5min_mm", 1)
-	for range 20 {
-		w.after(time.Minute).see("east/s1", "rain_5min_mm", 0)
+	w := slopeWorld(t, strings.Replace(rain, "3h", "6h", 1), devices.DeviceConfig{})
+	w.see("east/s1", "rain_5min_mm", 30).see("east/s1", "rain_5min_mm", 16)
+	for range 60 { // five hours, of which the tail holds less than four
+		w.after(5*time.Minute).see("east/s1", "rain_5min_mm", 0)
 	}
 	w.expect()
-	changed := w.parse("kind: slope\nrules: [{id: r, " + rulesHead + ", field: rain_5min_mm, measure: {sum: {over: 3h}}, worse: high, clear: {hysteresis: 5}, steps: [{level: yellow, limit: 46}]}]")
+	changed := w.parse("kind: slope\nrules: [{id: r, " + rulesHead + ", field: rain_5min_mm, measure: {sum: {over: 6h}}, worse: high, clear: {hysteresis: 5}, steps: [{level: yellow, limit: 46}]}]")
 	snapshot, err := w.engine.Snapshot()
 	if err != nil {
 		t.Fatal(err)

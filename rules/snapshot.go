@@ -10,7 +10,7 @@ import (
 
 // snapshotVersion begins every snapshot. One of another version is refused; the
 // input log has it all.
-const snapshotVersion = "FSR4"
+const snapshotVersion = "FSR5"
 
 // ErrSnapshot says that a snapshot is damaged or of another version.
 var ErrSnapshot = errors.New("not a snapshot of this version of the rules")
