@@ -27,14 +27,14 @@ func TestClockFollowsAStep(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var set time.Duration
-				c := newClock(func() time.Time { return time.Now().Add(set) }, slog.New(slog.DiscardHandler))
+				var set atomic.Int64
+				c := newClock(func() time.Time { return time.Now().Add(time.Duration(set.Load())) }, slog.New(slog.DiscardHandler))
 				ctx, cancel := context.WithCancel(t.Context())
 				go c.Run(ctx)
 				defer cancel()
 				time.Sleep(10 * time.Second)
 				synctest.Wait()
-				set = step
+				set.Store(int64(step))
 				begun, before := time.Now(), c.Now()
 				for range 24 * 60 {
 					time.Sleep(time.Minute)
