@@ -160,6 +160,38 @@ test("the trend is drawn, told in words and as a table, and says from when on it
   await page.waitForSelector(".trend .reading:has-text('以前的数据不在网关内存中')");
 });
 
+test("the chart is loaded when the first trend is looked at, and until then the trend says so", zh, async (page) => {
+  const asked = [];
+  page.on("request", (r) => r.url().includes("/chart.js") && asked.push(r.url()));
+  let release;
+  const held = new Promise((r) => (release = r));
+  await page.route("**/chart.js", async (route) => {
+    await held;
+    await route.continue();
+  });
+  assert.equal(await page.evaluate(() => performance.getEntriesByName(`${location.origin}/chart.js`).length), 0);
+  await page.locator(".rows .row:not(.silent)").first().click();
+  await page.waitForSelector(".trend .picture:has-text('正在载入图形')");
+  assert.match(await page.textContent(".trend .reading"), /最低 .*最高/);
+  release();
+  await page.waitForSelector(".trend canvas");
+  await page.click(".trend button:has-text('8 时')");
+  await page.waitForSelector(".trend canvas");
+  assert.equal(asked.length, 1);
+});
+
+test("a chart that cannot be loaded leaves sentence and table, and is asked for again", zh, async (page) => {
+  await page.route("**/chart.js", (route) => route.abort());
+  const rows = page.locator(".rows .row:not(.silent)");
+  await rows.nth(0).click();
+  await page.waitForSelector(".trend .picture:has-text('图形未能载入')");
+  assert.match(await page.textContent(".trend"), /最低 .*最高/);
+  await page.click(".trend summary");
+  assert(await page.locator(".trend tbody tr").count() > 10);
+  await rows.nth(1).click();
+  await page.waitForSelector(".trend canvas");
+});
+
 test("the keys are told at ?, and Escape puts them away", zh, async (page) => {
   await page.keyboard.press("?");
   await page.waitForSelector(".help button:focus");

@@ -180,6 +180,8 @@ export const texts = {
   "trend.w480": ["8 时", "8 h"],
   "trend.w1440": ["24 时", "24 h"],
   "trend.loading": ["正在读取…", "Reading…"],
+  "trend.drawing": ["正在载入图形…", "Loading the chart…"],
+  "trend.noChart": ["图形未能载入，数据见下", "The chart could not be loaded; its data stands below"],
   "trend.failed": ["读取趋势失败", "The trend cannot be read"],
   "trend.nothing": ["此时段没有读数", "No readings in this span"],
   "trend.summary": ["由 {first} 到 {last}，最低 {least}，最高 {greatest}", "From {first} to {last}, lowest {least}, highest {greatest}"],
