@@ -71,6 +71,37 @@ test("closing an orange alarm needs a disposition, and takes it off the list", z
   assert.equal((await api(`alarms/${over.id}`)).disposition, "false_alarm");
 });
 
+test("the link of a message opens its alarm, open or closed, and says clearly when there is none", zh, async (page) => {
+  const origin = new URL(page.url()).origin;
+  const visit = async (id, lang = "zh") => {
+    await page.goto(`${origin}/?alarm=${id}&lang=${lang}`);
+    await page.waitForURL(`${origin}/a/${id}?lang=${lang}`);
+  };
+  const all = (await api("alarms?limit=1000")).alarms;
+  const open = all.find((a) => a.state === "active_acked").id;
+  await visit(open);
+  await page.waitForSelector(`.detail[data-alarm="${open}"][data-state="active_acked"] .timeline li`);
+  const over = all.find((a) => a.state === "cleared_unacked").id;
+  await command(over, "close", { disposition: "test" });
+  await visit(over);
+  await page.waitForSelector(`.detail[data-alarm="${over}"][data-state="closed"] .timeline li`);
+  assert.match(await page.textContent(".gone"), /此报警已关闭 · admin .* · 测试/);
+  await visit("no-such-alarm");
+  await page.waitForSelector(".gone:has-text('网关没有编号为 no-such-alarm 的报警')");
+  await visit("no-such-alarm", "en");
+  await page.waitForSelector(".gone:has-text('The gateway has no alarm no-such-alarm')");
+});
+
+test("whoever follows a message's link without a session signs in and is there", zh, async (page) => {
+  const { id } = (await api("alarms?limit=1")).alarms[0];
+  await page.context().clearCookies();
+  await page.goto(`${new URL(page.url()).origin}/?alarm=${id}&lang=zh`);
+  await page.click(".login button:has-text('用令牌登录')");
+  await page.fill(".login input[name=token]", process.env.TOKEN);
+  await page.click(".login button[type=submit]");
+  await page.waitForSelector(`.detail[data-alarm="${id}"] .timeline li`);
+});
+
 test("who loses a race is told who was first and when", zh, async (page) => {
   const id = await gateway("raise/yellow/1");
   await page.click(row(id));

@@ -1,4 +1,4 @@
-// The filter stands in the address, so that a view can be kept and sent to others. Pure.
+// The filter and what is opened stand in the address, so that a view can be kept and sent to others. Pure.
 
 import { type Filter, type Group, noFilter } from "./alarms.ts";
 import type { Level } from "./protocol.ts";
@@ -26,6 +26,42 @@ export function withFilter(search: string, f: Filter): string {
     if (f[key] === noFilter[key]) p.delete(key);
     else p.set(key, f[key]!);
   }
-  const text = p.toString();
+  return searchOf(p);
+}
+
+/** What is opened beside the list: an alarm by its id, or a device as SITE/DEVICE. */
+export type Place = { alarm: string } | { device: string } | null;
+
+/** Messages link to /?alarm=ID, people keep /a/ID: both mean the same. */
+export function placeIn(path: string, search: string): Place {
+  const p = new URLSearchParams(search);
+  const alarm = path.startsWith("/a/") ? decoded(path.slice(3)) : p.get("alarm");
+  const device = p.get("device");
+  return alarm ? { alarm } : device !== null ? { device } : null;
+}
+
+/** The address of a place; what else stands in the search part stays. */
+export function addressOf(place: Place, search: string): string {
+  const p = new URLSearchParams(search);
+  p.delete("alarm");
+  p.delete("device");
+  if (place && "device" in place) p.set("device", place.device);
+  return (place && "alarm" in place ? `/a/${encodeURIComponent(place.alarm)}` : "/") + searchOf(p);
+}
+
+export function isSamePlace(a: Place, b: Place): boolean {
+  return addressOf(a, "") === addressOf(b, "");
+}
+
+function searchOf(p: URLSearchParams): string {
+  const text = p.toString().replaceAll("%2F", "/");
   return text === "" ? "" : "?" + text;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // mistyped: no alarm has it, and the page says so
+  }
 }

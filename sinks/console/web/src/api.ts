@@ -39,6 +39,7 @@ export const signIn = (who: { name: string; password: string } | { token: string
 export const signOut = () => call<void>("DELETE", "session");
 export const sites = () => call<{ sites: Site[] | null }>("GET", "sites").then((r) => r.sites ?? []);
 export const kinds = () => call<{ kinds: Kind[] | null }>("GET", "kinds").then((r) => r.kinds ?? []);
+export const alarm = (id: string) => call<Alarm>("GET", `alarms/${at(id)}`);
 export const timeline = (id: string) => call<{ events: AlarmEvent[] | null }>("GET", `alarms/${at(id)}/events`).then((r) => r.events ?? []);
 export const readings = (site: string, device: string, field: string, from: number, to: number, points: number) =>
   call<Past>("GET", `readings?site=${at(site)}&device=${at(device)}&field=${at(field)}&from=${Math.floor(from)}&to=${Math.floor(to)}&points=${points}`);

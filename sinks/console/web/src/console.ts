@@ -3,7 +3,7 @@
 
 import { batch, computed, signal } from "@preact/signals";
 import * as api from "./api.ts";
-import { filterIn, withFilter } from "./address.ts";
+import { addressOf, filterIn, isSamePlace, type Place, placeIn, withFilter } from "./address.ts";
 import { Alarms, attention, type Filter, firsts, isFiltering, isUnacked, matches, noFilter, tallies } from "./alarms.ts";
 import { ServerClock, steadyNow } from "./clock.ts";
 import { Commands } from "./commands.ts";
@@ -84,13 +84,16 @@ export class Console {
     const filter = this.filter.value;
     return isFiltering(filter) ? this.alarms.value.filter((a) => matches(a, filter)) : this.alarms.value;
   });
-  readonly selected = signal<string | null>(null);
+  readonly place = signal<Place>(null);
+  readonly selected = computed(() => (this.place.value && "alarm" in this.place.value ? this.place.value.alarm : null));
   /** Ticked in the list, to be acknowledged together. */
   readonly ticked = signal<ReadonlySet<string>>(new Set());
   readonly help = signal(false);
   readonly timeline = signal<readonly AlarmEvent[] | "loading" | "failed">("loading");
   /** The selected alarm as last seen: still there after it was closed. */
   readonly shown = signal<Alarm | null>(null);
+  /** Why nothing is shown of the selected alarm. */
+  readonly lookup = signal<"reading" | "unknown" | "failed">("reading");
   readonly form = signal<Form>("none");
   readonly urgent = signal<Alarm | null>(null); // the newest red, for those who listen to the page
   readonly news = signal<readonly Alarm[]>([]); // raised since the last summary
@@ -202,7 +205,7 @@ export class Console {
   private replaced(): void {
     this.commands.newLog(this.list.seq);
     this.loaded.value = true;
-    if (this.selected.value) this.open(this.selected.value);
+    this.open(this.place.value);
     this.redraw();
   }
 
@@ -302,6 +305,7 @@ export class Console {
     this.who.value = { state: "signed_in", user: session.user, role: session.role };
     this.watch = new Watch(steadyNow());
     this.stream.start();
+    this.open(this.place.value);
   }
 
   async signOut(): Promise<void> {
@@ -414,12 +418,19 @@ export class Console {
   }
 
   select(id: string | null): void {
-    if (id === this.selected.value) return;
-    const path = (id === null ? "/" : `/a/${encodeURIComponent(id)}`) + location.search;
-    if (id === null && history.state?.opened) history.back();
-    else if (this.selected.value === null) history.pushState({ opened: true }, "", path);
-    else history.replaceState(history.state, "", path);
-    this.open(id);
+    this.visit(id === null ? null : { alarm: id });
+  }
+
+  /** Opens something beside the list; nothing: goes back to where it was opened from. */
+  visit(place: Place): void {
+    const from = this.place.value;
+    if (isSamePlace(place, from)) return;
+    const address = addressOf(place, location.search);
+    const onward = place !== null && (from === null || "alarm" in place !== "alarm" in from);
+    if (place === null && history.state?.opened) history.back();
+    else if (onward) history.pushState({ opened: true }, "", address);
+    else history.replaceState(history.state, "", address);
+    this.open(place);
   }
 
   /** The next row, or the one before. A row that was just dealt with has moved
@@ -436,13 +447,15 @@ export class Console {
 
   private readAddress(): void {
     this.filter.value = filterIn(location.search);
-    const found = /^\/a\/([^/]+)$/.exec(location.pathname);
-    this.open(found ? decodeURIComponent(found[1]!) : null);
+    const place = placeIn(location.pathname, location.search);
+    history.replaceState(history.state, "", addressOf(place, location.search) + location.hash);
+    this.open(place);
   }
 
-  private open(id: string | null): void {
-    if (id !== this.selected.value) this.form.value = "none";
-    this.selected.value = id;
+  private open(place: Place): void {
+    if (!isSamePlace(place, this.place.value)) this.form.value = "none";
+    this.place.value = place;
+    const id = this.selected.value;
     const alarm = id === null ? undefined : this.list.get(id);
     this.shown.value = alarm ?? (this.shown.value?.id === id ? this.shown.value : null);
     if (id === null) return;
@@ -450,7 +463,20 @@ export class Console {
     const at = rows.findIndex((a) => a.id === id);
     this.below = rows[at + 1]?.id ?? null;
     this.attentionAtSelect = alarm ? attention(alarm) : 0;
-    if (this.who.value.state === "signed_in") void this.readTimeline(id);
+    if (this.who.value.state !== "signed_in") return;
+    if (!alarm) void this.readAlarm(id);
+    void this.readTimeline(id);
+  }
+
+  /** An alarm that is not in the list is closed, or there is none. */
+  private async readAlarm(id: string): Promise<void> {
+    this.lookup.value = "reading";
+    try {
+      const alarm = await api.alarm(id);
+      if (this.selected.value === id && (this.shown.value?.seq ?? 0) < alarm.seq) this.shown.value = alarm;
+    } catch (err) {
+      if (this.selected.value === id) this.lookup.value = err instanceof api.Refusal && err.status === 404 ? "unknown" : "failed";
+    }
   }
 
   private async readTimeline(id: string): Promise<void> {

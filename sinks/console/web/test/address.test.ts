@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { filterIn, withFilter } from "../src/address.ts";
+import { addressOf, filterIn, isSamePlace, type Place, placeIn, withFilter } from "../src/address.ts";
 import { type Filter, isFiltering, matches, noFilter } from "../src/alarms.ts";
 import { makeAlarm } from "./make.ts";
 
@@ -29,4 +29,24 @@ test("words are found in what, where and which, in both languages, all of them",
   for (const text of ["乙镇", "pond slope"]) assert(!matches(a, { ...noFilter, text }), text);
   assert(matches(a, { ...noFilter, kind: "combustible_gas" }));
   assert(!matches(a, { ...noFilter, kind: "slope" }));
+});
+
+test("a place that went through the address is the same, and what else stood there stays", () => {
+  const places: Place[] = [null, { alarm: "01J a/b?&" }, { device: "sample-gas/gas-01" }, { device: "" }];
+  for (const from of places) {
+    for (const to of places) {
+      const [path, search = ""] = addressOf(to, addressOf(from, "?lang=en&text=x/y").replace(/^[^?]*/, "")).split(/(?=\?)/);
+      assert.deepEqual(placeIn(path!, search), to);
+      assert.equal(filterIn(search).text, "x/y");
+      assert.match(search, /lang=en/);
+      assert.equal(isSamePlace(from, to), from === to);
+    }
+  }
+  assert.equal(addressOf({ device: "sample-gas/gas-01" }, ""), "/?device=sample-gas/gas-01");
+});
+
+test("the address in a message opens the alarm, and a mistyped one is an alarm that nobody has", () => {
+  assert.deepEqual(placeIn("/", "?alarm=A1"), { alarm: "A1" });
+  assert.deepEqual(placeIn("/a/%zz", ""), { alarm: "%zz" });
+  assert.deepEqual(placeIn("/", "?alarm="), null);
 });

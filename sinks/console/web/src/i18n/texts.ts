@@ -129,7 +129,12 @@ export const texts = {
   // detail
   "detail.back": ["返回列表", "Back to the list"],
   "detail.gone": ["此报警已关闭", "This alarm is closed"],
-  "detail.unknown": ["没有这条报警，或已关闭", "No such alarm, or it is closed"],
+  "detail.reading": ["正在读取报警…", "Reading the alarm…"],
+  "detail.unknown": [
+    "网关没有编号为 {id} 的报警：编号有误，或关闭太久已不再保留。当前报警见列表。",
+    "The gateway has no alarm {id}: the number is wrong, or it was closed so long ago that it is no longer kept. What is open now stands in the list.",
+  ],
+  "detail.failed": ["读取报警 {id} 失败，连接恢复后自动重读", "The alarm {id} could not be read; the page tries again when the connection is back"],
   "detail.trip": ["触发值", "Trip value"],
   "detail.now": ["当前值", "Now"],
   "detail.limit": ["限值", "Limit"],

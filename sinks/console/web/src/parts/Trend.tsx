@@ -80,11 +80,13 @@ function Picture({ alarm, past, size }: { alarm: Alarm; past: Past; size: number
   scene.current = { past, limits, marks, now, from: Math.max(now - size, Math.min((past.times[0] ?? 0) * 1_000, now - NARROWEST)), summary, tripped: alarm.limit };
 
   useEffect(() => {
+    const element = box.current;
+    if (!element) return; // an effect may come when its picture is gone already
     let current = true;
     let drawn: Chart | null = null;
     setChart("loading");
     loadChart().then(
-      (file) => current && setChart((drawn = new file.Chart(box.current!, () => scene.current!, hand, setUnder))),
+      (file) => current && setChart((drawn = new file.Chart(element, () => scene.current!, hand, setUnder))),
       () => current && setChart("failed"),
     );
     return () => {

@@ -19,10 +19,20 @@ export function AlarmView() {
         <button type="button" class="back" onClick={() => console.select(null)}>
           <span aria-hidden="true">←</span> {t("detail.back")}
         </button>
-        {alarm ? <Facts alarm={alarm} /> : <p class="gone">{t("detail.unknown")}</p>}
+        {alarm ? <Facts alarm={alarm} /> : <Missing />}
       </div>
       {alarm && alarm.state !== "closed" && <Actions alarm={alarm} />}
     </aside>
+  );
+}
+
+/** An address may name an alarm that nobody has. */
+function Missing() {
+  const console = useConsole();
+  return (
+    <p class="gone" role="status">
+      {t(`detail.${console.lookup.value}`, { id: console.selected.value ?? "" })}
+    </p>
   );
 }
 
