@@ -45,11 +45,29 @@ type step struct {
 }
 
 type onboardingView struct {
-	Site       string          `json:"site"`
-	Device     string          `json:"device"`
-	Steps      []step          `json:"steps"`
-	Rejections []rejectionView `json:"rejections"`
-	Refused    []Refused       `json:"refused"`
+	Site       string        `json:"site"`
+	Device     string        `json:"device"`
+	Steps      []step        `json:"steps"`
+	Rejections []explained   `json:"rejections"`
+	Refused    []Refused     `json:"refused"`
+	Armed      int           `json:"armed"` // rules that watch it
+	Unarmed    []unarmedView `json:"unarmed"`
+}
+
+// explained is a rejection in the words of the steps.
+type explained struct {
+	rejectionView
+	Reason devices.Text `json:"reason"`
+	Remedy devices.Text `json:"remedy"`
+}
+
+// unarmedView is a rule that would watch the device if it could.
+type unarmedView struct {
+	Rule    string       `json:"rule"`
+	Title   devices.Text `json:"title"`
+	Field   string       `json:"field"`
+	Missing []string     `json:"missing"` // parameters to set at the device or its site
+	Reason  string       `json:"reason"`
 }
 
 // onboardingRows is how many rejections and refusals are shown beside the steps.
@@ -69,7 +87,8 @@ func (s *Server) onboarding(w http.ResponseWriter, r *http.Request, _ Identity) 
 	}
 	answer(w, http.StatusOK, onboardingView{
 		Site: d.Site.ID, Device: d.ID, Steps: a.steps(),
-		Rejections: first(a.rejections, onboardingRows), Refused: first(a.refused, onboardingRows),
+		Rejections: a.explained(), Refused: first(a.refused, onboardingRows),
+		Armed: a.Armed, Unarmed: a.unarmedViews(),
 	})
 	return nil
 }
@@ -222,12 +241,7 @@ func (a *arrival) firstMessage() step {
 			continue
 		}
 		s.Time = r.Received
-		if r.Code == devices.CodeUnknownSite {
-			s.Reason = say("topic %s 指向未登记的站点，最接近的是 %s", "the topic %s names a site that is not registered; the nearest is %s", r.Topic, r.Hint)
-		} else {
-			s.Reason = say("topic %s 指向未登记的设备，最接近的是 %s", "the topic %s names a device that is not registered; the nearest is %s", r.Topic, r.Hint)
-		}
-		s.Hint = say("把设备的 topic 改为 %s", "set the device's topic to %s", a.topic())
+		s.Reason, s.Hint = a.misaddressed(&r.Rejection)
 		return s
 	}
 	if published != nil {
@@ -241,6 +255,15 @@ func (a *arrival) firstMessage() step {
 		s.Hint = say("发布到 %s，例如 {\"values\":{\"%s\":0}}", "publish to %s, for example {\"values\":{\"%s\":0}}", a.topic(), a.device.Kind.Fields[0].Name)
 	}
 	return s
+}
+
+// misaddressed explains a message that was probably meant to be the device's own.
+func (a *arrival) misaddressed(r *devices.Rejection) (reason, hint devices.Text) {
+	hint = say("把设备的 topic 改为 %s", "set the device's topic to %s", a.topic())
+	if r.Code == devices.CodeUnknownSite {
+		return say("topic %s 指向未登记的站点，最接近的是 %s", "the topic %s names a site that is not registered; the nearest is %s", r.Topic, r.Hint), hint
+	}
+	return say("topic %s 指向未登记的设备，最接近的是 %s", "the topic %s names a device that is not registered; the nearest is %s", r.Topic, r.Hint), hint
 }
 
 // decoded is done when nothing of the last message was rejected.
@@ -297,6 +320,21 @@ func (a *arrival) rejected(r *devices.Rejection) (reason, hint devices.Text) {
 		reason.ZH = fmt.Sprintf("%s（%s）", words, r.Detail)
 	}
 	return reason, hint
+}
+
+// explained are the newest rejections, each with what is wrong and what to do.
+func (a *arrival) explained() []explained {
+	list := []explained{}
+	for _, r := range first(a.rejections, onboardingRows) {
+		e := explained{rejectionView: r}
+		if meantFor(a.device, &r.Rejection) {
+			e.Reason, e.Remedy = a.misaddressed(&r.Rejection)
+		} else {
+			e.Reason, e.Remedy = a.rejected(&r.Rejection)
+		}
+		list = append(list, e)
+	}
+	return list
 }
 
 func (a *arrival) inRange() step {
@@ -374,6 +412,18 @@ func (a *arrival) judged() step {
 		s.Hint = say("在设备或站点的 params 中设置 %s", "set %s in the params of the device or its site", strings.Join(missing, ", "))
 	}
 	return s
+}
+
+func (a *arrival) unarmedViews() []unarmedView {
+	list := []unarmedView{}
+	for _, u := range a.Unarmed {
+		v := unarmedView{Rule: u.Rule.ID, Title: u.Rule.Title, Field: u.Rule.Field, Missing: u.Missing, Reason: u.Reason}
+		if v.Missing == nil {
+			v.Missing = []string{}
+		}
+		list = append(list, v)
+	}
+	return list
 }
 
 // unarmed names the rules that do not watch, and the parameters they lack.
