@@ -536,6 +536,32 @@ func TestStreamFirstFrame(t *testing.T) {
 	}
 }
 
+// TestAFrameIsBoundedByWhatItBecomes: a few kilobytes on the wire can be
+// megabytes of text.
+func TestAFrameIsBoundedByWhatItBecomes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := startRig(t, nil)
+		d := websocket.Dialer{NetDialContext: r.network.dial, EnableCompression: true}
+		c, res, err := d.Dial("ws://gateway/api/v1/stream", http.Header{"Authorization": {"Bearer " + r.person("li", Viewer)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if !strings.Contains(res.Header.Get("Sec-WebSocket-Extensions"), "permessage-deflate") {
+			t.Fatal("compression was not agreed on; the test shows nothing")
+		}
+		go func() {
+			_ = c.WriteMessage(websocket.TextMessage, []byte(`{"hello":{}}`+strings.Repeat(" ", 16<<20))) // the gateway hangs up
+		}()
+		for err == nil {
+			_, _, err = c.ReadMessage()
+		}
+		if !websocket.IsCloseError(err, closeBadFrame) {
+			t.Errorf("16 MB of text in a small frame ended with %v", err)
+		}
+	})
+}
+
 func TestStreamBearer(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := startRig(t, nil)
