@@ -69,6 +69,7 @@ type ruleText struct {
 	Hold   []float64         `yaml:"hold"`
 	Clear  *clearText        `yaml:"clear"`
 	Latch  bool              `yaml:"latch"`
+	Unless string            `yaml:"unless"`
 
 	Measure *measureText `yaml:"measure"`
 	Unit    string       `yaml:"unit"`
@@ -155,7 +156,7 @@ var ruleID = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 func (c *checker) rules(t *ruleText, k *devices.Kind) (out []*Rule) {
 	before := len(c.errs)
 	c.head(t)
-	r := &Rule{ID: t.ID, Kind: k.ID, Title: t.Title, Advice: t.Advice, Basis: t.Basis, Worse: t.Worse, Hold: t.Hold, Latch: t.Latch}
+	r := &Rule{ID: t.ID, Kind: k.ID, Title: t.Title, Advice: t.Advice, Basis: t.Basis, Worse: t.Worse, Hold: t.Hold, Latch: t.Latch, Unless: t.Unless}
 	if t.Expect != nil {
 		c.expect(t, r, k)
 	} else {

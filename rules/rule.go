@@ -115,6 +115,7 @@ type Rule struct {
 	Steps   []Step            `yaml:"steps"`
 	Confirm Confirm           `yaml:"confirm,omitempty" json:",omitzero"`
 	Expect  *Expect           `yaml:"expect,omitempty" json:",omitempty"` // instead of limits: the state that must follow an action; its level is that of the one step
+	Unless  string            `yaml:"unless,omitempty" json:",omitempty"` // a design value: where it is not 0, the site has nothing that the rule could watch
 	Hold    []float64         `yaml:"hold,omitempty"`                     // states that say nothing: whatever the level is, it stays
 	Clear   Clear             `yaml:"clear"`
 	Latch   bool              `yaml:"latch,omitempty"` // stays until a person resets it

@@ -64,7 +64,7 @@ func (t *trimmer) behind(test *testing.T, store *journal.Store) {
 // Logs are trimmed long before they are an alarm, whatever their size, and never
 // of what is still needed.
 func TestLogsAreTrimmedBeforeTheyAreFull(t *testing.T) {
-	k, store := fullLogs(t, overflowRefuse, 0.8)
+	k, _ := fullLogs(t, overflowRefuse, 0.8)
 	if err := k.trim(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestLogsAreTrimmedBeforeTheyAreFull(t *testing.T) {
 		t.Errorf("the input log fills %.2f of its limit", share)
 	}
 
-	k, store = fullLogs(t, overflowRefuse, 0.95)
+	k, store := fullLogs(t, overflowRefuse, 0.95)
 	k.behind(t, store)
 	k.disk.now.Store(&diskView{level: diskFloor})
 	if err := k.trim(t.Context()); err != nil {

@@ -114,6 +114,7 @@ func (l *linter) devicePlace(d *devices.Device) place {
 func (l *linter) params(registry *devices.Registry) {
 	read := map[string]bool{}
 	for _, r := range l.Rules {
+		read[r.Unless] = true
 		for _, limit := range limitsOf(r) {
 			read[limit.Param] = true
 		}
