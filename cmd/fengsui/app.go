@@ -113,7 +113,7 @@ func runApp(ctx context.Context, o appOptions) error {
 	}
 	readings := newReadingsWriter(readingsLog, appended)
 	judge := newJudge(judgeOptions{
-		Input: input, Alarms: alarmLog, Readings: readings,
+		Input: input, InputEnd: input.Last().Seq, Alarms: alarmLog, Readings: readings,
 		History: inventory,
 		Fresh: func(registry *devices.Registry) (*devices.Intake, *rules.Engine) {
 			return devices.NewIntake(devices.IntakeOptions{Registry: registry, Routes: routes, HistoryAfter: cfg.HistoryAfter}),

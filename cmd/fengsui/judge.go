@@ -37,7 +37,6 @@ type judge struct {
 	total    uint64 // messages in the input log up to position
 	missing  uint64 // of those, lost, or no longer in the log when a replay had to begin behind them
 	partial  bool   // the replay began behind messages no longer in the log
-	inputEnd uint64 // where the input log ended before this run wrote to it
 	replayTo uint64 // the head of the input log at the start
 	quiet    quiet  // outputs recorded before the last stop are not repeated
 
@@ -64,6 +63,7 @@ type judge struct {
 
 type judgeOptions struct {
 	Input    *journal.Log
+	InputEnd uint64 // where it ended before this run wrote to it
 	Alarms   *journal.KeyedLog
 	History  registryHistory
 	Fresh    func(*devices.Registry) (*devices.Intake, *rules.Engine) // that have seen nothing yet
@@ -97,7 +97,7 @@ type request struct {
 }
 
 func newJudge(o judgeOptions) *judge {
-	return &judge{judgeOptions: o, inputEnd: o.Input.Last().Seq, requests: make(chan request), caught: make(chan struct{}), spare: make(chan *entry, 8), sources: map[string]string{}, timer: time.NewTimer(time.Hour)}
+	return &judge{judgeOptions: o, requests: make(chan request), caught: make(chan struct{}), spare: make(chan *entry, 8), sources: map[string]string{}, timer: time.NewTimer(time.Hour)}
 }
 
 // Run restores what the gateway knew, replays what it had not yet judged, and

@@ -147,7 +147,7 @@ func newBareJudge(t testing.TB, dir string, tr traffic) *bareJudge {
 	}
 	registry, set := plainSetup(t, tr.yaml())
 	return &bareJudge{store: store, judge: newJudge(judgeOptions{
-		Input: input, Alarms: events, Readings: newReadingsWriter(readings, 0), Rules: set, Book: alarms.NewBook(),
+		Input: input, InputEnd: input.Last().Seq, Alarms: events, Readings: newReadingsWriter(readings, 0), Rules: set, Book: alarms.NewBook(),
 		History: fixedRegistry{registry},
 		Fresh: func(registry *devices.Registry) (*devices.Intake, *rules.Engine) {
 			return devices.NewIntake(devices.IntakeOptions{Registry: registry, HistoryAfter: time.Hour}),

@@ -214,7 +214,7 @@ func (w *tower) judge(snapshot string, then func(j *judge)) (accepted, quarantin
 	w.check(err)
 	writer := newReadingsWriter(w.readings, appended)
 	j := newJudge(judgeOptions{
-		Input: w.input, Alarms: w.events, Readings: writer, Book: alarms.NewBook(), History: w.inventory,
+		Input: w.input, InputEnd: w.input.Last().Seq, Alarms: w.events, Readings: writer, Book: alarms.NewBook(), History: w.inventory,
 		Fresh: func(r *devices.Registry) (*devices.Intake, *rules.Engine) {
 			return devices.NewIntake(devices.IntakeOptions{Registry: r}), rules.NewEngine(rules.EngineOptions{Registry: r})
 		},

@@ -48,8 +48,8 @@ func (j *judge) restore(ctx context.Context) error {
 	j.checkEnd("the readings log tells of", j.Readings.upTo)
 	// What is known of positions past the end is about messages that are gone;
 	// others will stand there.
-	last.Position = min(last.Position, j.inputEnd)
-	j.Readings.upTo = min(j.Readings.upTo, j.inputEnd)
+	last.Position = min(last.Position, j.InputEnd)
+	j.Readings.upTo = min(j.Readings.upTo, j.InputEnd)
 	j.quiet.until = last
 	s, err := j.loadSnapshot(ctx)
 	if err != nil {
@@ -71,8 +71,8 @@ func (j *judge) restore(ctx context.Context) error {
 // checkEnd names what is missing at the end of the input log, according to what
 // was written further on.
 func (j *judge) checkEnd(who string, position uint64) {
-	if position > j.inputEnd {
-		j.Damaged(fmt.Sprintf("log input: it ends at %d, %s %d", j.inputEnd, who, position))
+	if position > j.InputEnd {
+		j.Damaged(fmt.Sprintf("log input: it ends at %d, %s %d", j.InputEnd, who, position))
 	}
 }
 
@@ -142,7 +142,7 @@ func (j *judge) loadSnapshot(ctx context.Context) (*snapshot, error) {
 	if end := j.Alarms.Last().Seq; s.Alarms > end {
 		j.Damaged(fmt.Sprintf("log alarms: it ends at %d, when the snapshot was taken it went to %d", end, s.Alarms))
 	}
-	if s.Position > j.inputEnd || s.Position+1 < j.Input.First().Seq {
+	if s.Position > j.InputEnd || s.Position+1 < j.Input.First().Seq {
 		j.Logger.Warn("not using the snapshot: its position is not in the input log", "position", s.Position)
 		return nil, nil
 	}
