@@ -75,6 +75,7 @@ const adminToken = "token-of-this-test-only-0123456789"
 // room is a gateway without intake: a book of alarms behind the real console.
 type room struct {
 	log      *memoryLog
+	readings *memoryLog
 	registry *devices.Registry
 	points   []rules.Change // one for every point of the demo county that can be dangerous
 
@@ -82,12 +83,13 @@ type room struct {
 	book   *alarms.Book
 	raised int
 	hung   alarms.Time // when the judge stopped; 0: it runs
+	stage  string      // how far the installer at newcomer/gas-01 is
 }
 
 // startRoom opens a console with n alarms on it and gives its address.
 func startRoom(t *testing.T, n int) string {
 	t.Helper()
-	r := &room{log: newMemoryLog(), book: alarms.NewBook()}
+	r := &room{log: newMemoryLog(), readings: newMemoryLog(), book: alarms.NewBook()}
 	r.registry, r.points = demoCounty(t)
 	r.furnish(t, n)
 	people, err := console.OpenPeople(t.Context(), console.PeopleOptions{Bucket: memoryBucket{}, AdminToken: adminToken, Cost: 4})
@@ -95,11 +97,13 @@ func startRoom(t *testing.T, n int) string {
 		t.Fatal(err)
 	}
 	server, err := console.NewServer(console.Options{
-		Hub:       console.HubOptions{Alarms: r.log, Health: r.health},
+		Hub:       console.HubOptions{Alarms: r.log, Readings: r.readings, Health: r.health},
 		People:    people,
 		Commander: r,
 		Directory: r,
 		History:   r,
+		Progress:  r,
+		Door:      r,
 		Limits: func(_ *devices.Device, _ string) []rules.FieldLimit {
 			return []rules.FieldLimit{{Level: rules.Yellow, Value: 20, Worse: devices.High}, {Level: rules.Red, Value: 50, Worse: devices.High}}
 		},
@@ -111,6 +115,7 @@ func startRoom(t *testing.T, n int) string {
 	mux := http.NewServeMux()
 	mux.Handle("/", server.Handler())
 	mux.HandleFunc("POST /test/raise/{level}/{n}", r.handleRaise)
+	mux.HandleFunc("POST /test/install/{stage}", r.handleInstall)
 	mux.HandleFunc("POST /test/hang", func(http.ResponseWriter, *http.Request) { r.hang(alarms.Time(time.Now().UnixMilli())) })
 	mux.HandleFunc("POST /test/unhang", func(http.ResponseWriter, *http.Request) { r.hang(0) })
 	outside := httptest.NewServer(mux)
@@ -267,6 +272,7 @@ func (r *room) health() console.Health {
 		CanaryTime: canary,
 		Sources:    []console.SourceHealth{{Name: "embedded", Up: true, Since: canary, Last: canary}},
 		Sinks:      []console.SinkHealth{{Name: "history"}},
+		Disk:       console.DiskHealth{Level: "ok", FreeBytes: 50 << 30, SizeBytes: 100 << 30},
 	}
 }
 
@@ -306,6 +312,58 @@ func (r *room) Query(_ *devices.Device, _ string, _, to time.Time, _ int, _ time
 	return points, begin
 }
 
+// handleInstall brings the installer of newcomer/gas-01 further: refused at the
+// door, then with a slip in the field's name, then done.
+func (r *room) handleInstall(w http.ResponseWriter, req *http.Request) {
+	d, _ := r.registry.Device("newcomer", "gas-01")
+	now := time.Now().UnixMilli()
+	entry := devices.ReadingsEntry{From: 1, To: 1}
+	switch req.PathValue("stage") {
+	case "refused":
+	case "misspelled":
+		entry.Rejections = []devices.Rejection{{
+			Position: 7, Received: now, Source: "embedded", Topic: "v1/newcomer/gas-01/telemetry", Device: d.Key(),
+			Code: devices.CodeUnknownField, Field: "gas_lell_pct", Detail: "the kind has no such field", Hint: "gas_lel_pct",
+		}}
+	case "done":
+		field, _ := d.Kind.Field("gas_lel_pct")
+		entry.Readings = []devices.Reading{{Device: d, Time: now, Received: now, Values: []devices.Value{{Field: field, Number: 1.5}}}}
+	default:
+		http.Error(w, "want refused, misspelled or done", http.StatusBadRequest)
+		return
+	}
+	r.readings.add(d.Key(), devices.AppendReadings(nil, entry))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stage = req.PathValue("stage")
+}
+
+// Trace makes the room know how far a device has come.
+func (r *room) Trace(d *devices.Device) console.Trace {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	t := console.Trace{User: d.Key()}
+	if r.stage == "misspelled" || r.stage == "done" {
+		t.Connected, t.Linked, t.Source, t.Message = true, now, "embedded", now
+	}
+	if r.stage == "done" {
+		t.Decoded, t.Reading, t.InRange, t.Judged, t.Armed = now, now, now, now, 2
+		rule := &rules.Rule{ID: "gas_rise", Field: "gas_lel_pct", Title: devices.Text{ZH: "上升过快", EN: "Rises fast"}}
+		t.Unarmed = []rules.Unarmed{{Rule: rule, Device: d, Missing: []string{"gas_rise_lel_pct"}}}
+	}
+	return t
+}
+
+// Refused makes the room a door at which a wrong password was tried.
+func (r *room) Refused(int) []console.Refused {
+	at := alarms.Time(time.Now().UnixMilli())
+	return []console.Refused{{
+		First: at, Time: at, Source: "embedded", Address: "192.0.2.31:51044", Client: "gas-01", User: "newcomer/gas-01",
+		Action: "connect", Code: "wrong_password", Reason: "user or password is wrong", Count: 3,
+	}}
+}
+
 // memoryLog is an alarm log that forgets at the end.
 type memoryLog struct {
 	mu      sync.Mutex
@@ -315,16 +373,22 @@ type memoryLog struct {
 
 func newMemoryLog() *memoryLog { return &memoryLog{grown: make(chan struct{})} }
 
+// append is called under the room's lock: nobody else appends events.
 func (l *memoryLog) append(e *alarms.Event) uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	seq := uint64(len(l.records)) + 1
+	seq := l.Last().Seq + 1
 	e.Seq, e.Alarm.Seq = seq, seq
 	data, err := json.Marshal(e)
 	if err != nil {
 		panic(err) // an event is made of plain fields
 	}
-	l.records = append(l.records, journal.Record{Seq: seq, Total: seq, Count: 1, Time: time.Now(), Subject: e.Alarm.ID, Data: data})
+	return l.add(e.Alarm.ID, data)
+}
+
+func (l *memoryLog) add(key string, data []byte) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seq := uint64(len(l.records)) + 1
+	l.records = append(l.records, journal.Record{Seq: seq, Total: seq, Count: 1, Time: time.Now(), Subject: key, Data: data})
 	close(l.grown)
 	l.grown = make(chan struct{})
 	return seq

@@ -223,6 +223,55 @@ test("a chart that cannot be loaded leaves sentence and table, and is asked for 
   await page.waitForSelector(".trend canvas");
 });
 
+test("a device says how far it has come, why not further and what to do, and follows what is done about it", zh, async (page) => {
+  await gateway("install/refused");
+  await page.goto(`${new URL(page.url()).origin}/?device=newcomer/gas-01&lang=zh`);
+  const step = (name, phase) => page.waitForSelector(`.ladder .${phase}[data-step="${name}"]`);
+  await step("connected", "stuck");
+  assert.match(await page.textContent(".verdict"), /停在第 1 步：连接/);
+  assert.match(await page.textContent(".ladder .stuck"), /密码错误 3 次，最近一次来自 192\.0\.2\.31:51044.*处理.*fengsui device password newcomer gas-01/s);
+  assert.match(await page.textContent(".device"), /最近被拒的连接与发布.*连接 · 密码错误 · 3 次/s);
+  assert.match(await page.textContent(".values"), /还没有读数/);
+
+  await gateway("install/misspelled");
+  await step("first_message", "done");
+  await step("decoded", "stuck");
+  await page.waitForSelector(".ladder .stuck .fix:has-text('最接近的字段是 gas_lel_pct')");
+  assert.match(await page.textContent(".device"), /最近被拒的报文.*字段 gas_lell_pct 不存在/s);
+
+  await gateway("install/done");
+  await page.waitForSelector(".verdict.through:has-text('五步全通')");
+  await page.waitForSelector(".values li:has-text('1.5 %LEL')");
+  assert.match(await page.textContent(".device"), /未启用的规则 1 条.*上升过快.*缺少参数 gas_rise_lel_pct/s);
+  assert.deepEqual(await violations(page), []);
+  await page.click(".top button:has-text('English')");
+  assert.match(await page.textContent(".verdict"), /All five steps done/);
+});
+
+test("a device is opened from its alarm and from the list, and back leads to where one was", zh, async (page) => {
+  const id = await gateway("raise/orange/1");
+  const { site, device } = await api(`alarms/${id}`);
+  await page.click(row(id));
+  await page.click(`.detail a:has-text("${site}/${device}")`);
+  await page.waitForSelector(`.device[data-device="${site}/${device}"] .ladder`);
+  assert.equal(new URL(page.url()).searchParams.get("device"), `${site}/${device}`);
+  await page.keyboard.press("Escape");
+  await page.waitForSelector(`.detail[data-alarm="${id}"]`);
+  await page.goBack();
+  await page.waitForSelector(".overview");
+  await page.click(".list-devices");
+  await page.fill(".devices input", "newcomer GAS-01");
+  await page.click(".devices .links button");
+  await page.waitForSelector('.device[data-device="newcomer/gas-01"] .ladder');
+});
+
+test("a device that nobody registered is said to be none", zh, async (page) => {
+  for (const key of ["newcomer/gas-99", "nowhere"]) {
+    await page.goto(`${new URL(page.url()).origin}/?device=${key}&lang=zh`);
+    await page.waitForSelector(`.gone:has-text('没有登记设备 ${key}')`);
+  }
+});
+
 test("the keys are told at ?, and Escape puts them away", zh, async (page) => {
   await page.keyboard.press("?");
   await page.waitForSelector(".help button:focus");
@@ -276,6 +325,17 @@ test("on a phone the alarm covers the list, never the banner of blindness", { ..
     });
     assert.equal(seen, true);
   });
+});
+
+test("on a phone the device covers the list, and nothing of it is wider", { ...zh, path: "/?device=newcomer/gas-01&lang=zh", viewport: { width: 320, height: 640 } }, async (page) => {
+  await gateway("install/refused");
+  await page.waitForSelector(".ladder .stuck .fix");
+  const box = await page.locator(".device").boundingBox();
+  assert.equal(box.width, 320);
+  const wide = await page.$$eval(".device *", (all) => all.filter((e) => e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.className || e.tagName));
+  assert.deepEqual(wide, []);
+  await page.click(".device .back");
+  await page.waitForSelector(".device", { state: "detached" });
 });
 
 for (const lang of ["zh", "en"]) {

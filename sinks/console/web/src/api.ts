@@ -1,6 +1,6 @@
 // The gateway's REST interface as the page uses it.
 
-import type { Alarm, AlarmEvent, Disposition, Kind, Moment, Past, Session, Site } from "./protocol.ts";
+import type { Alarm, AlarmEvent, Device, Disposition, Kind, Moment, Onboarding, Past, Session, Site } from "./protocol.ts";
 
 /** The gateway said no. by and at tell the loser of a race who was first. */
 export class Refusal extends Error {
@@ -43,8 +43,16 @@ export const alarm = (id: string) => call<Alarm>("GET", `alarms/${at(id)}`);
 export const timeline = (id: string) => call<{ events: AlarmEvent[] | null }>("GET", `alarms/${at(id)}/events`).then((r) => r.events ?? []);
 export const readings = (site: string, device: string, field: string, from: number, to: number, points: number) =>
   call<Past>("GET", `readings?site=${at(site)}&device=${at(device)}&field=${at(field)}&from=${Math.floor(from)}&to=${Math.floor(to)}&points=${points}`);
-export const devices = (limit: number) =>
-  call<{ devices: { site: string; id: string }[] | null }>("GET", `devices?state=in_service&limit=${limit}`).then((r) => r.devices ?? []);
+export const devices = (limit: number, filter = "") =>
+  call<{ devices: Device[] | null; next: string }>("GET", `devices?limit=${limit}${filter}`).then((r) => ({ devices: r.devices ?? [], more: r.next !== "" }));
+export const device = (key: string) => call<Device>("GET", `devices/${pathOf(key)}`);
+export const onboarding = (key: string) => call<Onboarding>("GET", `devices/${pathOf(key)}/onboarding`);
+
+/** SITE/DEVICE as two parts of a path. */
+const pathOf = (key: string) => {
+  const cut = key.indexOf("/");
+  return `${at(key.slice(0, cut))}/${at(key.slice(cut + 1))}`;
+};
 
 export type Verb = "ack" | "unack" | "shelve" | "unshelve" | "note" | "reset" | "close";
 

@@ -325,7 +325,8 @@ export class Console {
     void this.readSites();
     try {
       this.kinds.value = new Map((await api.kinds()).map((k) => [k.id, k]));
-      this.stream.watch((await api.devices(WATCHED)).map((d) => `${d.site}/${d.id}`));
+      const inService = await api.devices(WATCHED, "&state=in_service");
+      this.stream.watch(inService.devices.map((d) => `${d.site}/${d.id}`));
     } catch {
       // Names and live values are a help; the alarms do not depend on them.
     }

@@ -157,6 +157,29 @@ export interface Kind {
   fields: { name: string; title: Text; unit: string; states?: Record<string, Text> | null }[];
 }
 
+/** A registered device as it is now. */
+export interface Device {
+  id: string;
+  site: string;
+  kind: string;
+  name: Text;
+  state: string;
+  online: boolean;
+  last_seen: Moment | null;
+  interval_seconds: number;
+  level: Level;
+  values: Omit<Value, "site" | "device">[];
+}
+
+/** How far what a device sends comes, and why not further. */
+export interface Onboarding {
+  steps: { step: string; done: boolean; time: Moment | null; reason: Text; hint: Text }[];
+  rejections: { received: Moment | null; position: number; index: number; topic: string; code: string; field?: string; reason: Text; remedy: Text }[];
+  refused: { time: Moment | null; address: string; client: string; user: string; action: string; topic: string; code: string; reason: string; count: number }[];
+  armed: number;
+  unarmed: { rule: string; title: Text; field: string; missing: string[]; reason: string }[];
+}
+
 /** A line in the picture of a field: from here on the level is reached. */
 export interface FieldLimit {
   level: Level;

@@ -55,7 +55,9 @@ export function Strip() {
       <div class="standing">
         {counted && (
           <span>
-            <b>{counted.online}</b> / {counted.devices} {t("online")}
+            <button type="button" class="list-devices" onClick={() => console.visit({ device: "" })}>
+              <b>{counted.online}</b> / {counted.devices} {t("online")}
+            </button>
             {counted.rules_unarmed > 0 && (
               <em title={t("unarmedHint")}>
                 {" · "}

@@ -3,6 +3,7 @@ import { useConsole } from "../context.ts";
 import { formatAge, formatMoment, formatNumber } from "../format.ts";
 import { say, t, word } from "../i18n/index.ts";
 import type { Alarm } from "../protocol.ts";
+import { addressOf } from "../address.ts";
 import { Actions } from "../parts/Actions.tsx";
 import { Flags } from "../parts/AlarmList.tsx";
 import { LevelChip, lookOf } from "../parts/Level.tsx";
@@ -94,7 +95,7 @@ function Facts({ alarm }: { alarm: Alarm }) {
         </dd>
         <dt>{t("detail.device")}</dt>
         <dd class="id">
-          {alarm.site}/{alarm.device}
+          {alarm.device === "" ? alarm.site : <DeviceLink device={`${alarm.site}/${alarm.device}`} />}
           {alarm.field !== "" && `/${alarm.field}`}
         </dd>
         <dt>{t("detail.rule")}</dt>
@@ -102,6 +103,20 @@ function Facts({ alarm }: { alarm: Alarm }) {
       </dl>
       <Timeline />
     </>
+  );
+}
+
+function DeviceLink({ device }: { device: string }) {
+  const console = useConsole();
+  const open = (e: MouseEvent) => {
+    if (e.ctrlKey || e.metaKey || e.shiftKey) return; // into a tab of its own
+    e.preventDefault();
+    console.visit({ device });
+  };
+  return (
+    <a href={addressOf({ device }, location.search)} onClick={open}>
+      {device}
+    </a>
   );
 }
 

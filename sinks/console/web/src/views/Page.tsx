@@ -13,6 +13,8 @@ import { Strip } from "../parts/Strip.tsx";
 import { Takeover } from "../parts/Takeover.tsx";
 import { TopBar } from "../parts/TopBar.tsx";
 import { AlarmView } from "./Alarm.tsx";
+import { DevicesView } from "./Devices.tsx";
+import { DeviceView } from "./Device.tsx";
 import { Login } from "./Login.tsx";
 import { Keys, Overview } from "./Overview.tsx";
 
@@ -27,7 +29,7 @@ export function Page() {
 function Desk() {
   const console = useConsole();
   const { blind } = console.sight.value;
-  const opened = console.selected.value !== null;
+  const opened = console.place.value !== null;
   useEffect(() => {
     const press = (e: KeyboardEvent) => key(console, e);
     addEventListener("keydown", press);
@@ -46,13 +48,21 @@ function Desk() {
             {console.ticked.value.size > 0 && console.mayCommand() ? <Bulk /> : <Finder />}
             <Alarms />
           </section>
-          {opened ? <AlarmView /> : <Overview />}
+          <Beside />
         </main>
       </div>
       <Announcer />
       {console.help.value && <Help />}
     </div>
   );
+}
+
+/** What is opened: an alarm, a device, the list of devices; else the overview. */
+function Beside() {
+  const place = useConsole().place.value;
+  if (place === null) return <Overview />;
+  if ("alarm" in place) return <AlarmView />;
+  return place.device === "" ? <DevicesView /> : <DeviceView key={place.device} id={place.device} />;
 }
 
 /** The keys, over everything; Esc or a click puts them away. */
@@ -86,7 +96,7 @@ function key(console: Console, e: KeyboardEvent): void {
     if (typing) (typing as HTMLElement).blur();
     else if (console.help.value) console.help.value = false;
     else if (console.ticked.value.size > 0 && console.form.value === "bulk") console.form.value = "none";
-    else console.select(null);
+    else console.visit(null);
     return;
   }
   if (typing) return;
