@@ -1,11 +1,13 @@
 package devices
 
+import "strings"
+
 // Nearest returns the candidate that word was probably meant to be, or "" when
 // none is near.
 func Nearest(word string, candidates []string) string { return nearest(word, candidates) }
 
 // nearest returns the candidate that word was probably meant to be, or "" when
-// none is near: at most a third of its letters may differ.
+// none is near: at most a third of its letters may differ, or its end is missing.
 func nearest(word string, candidates []string) string {
 	const longest = 64 // names are no longer; a payload's keys may be
 	if word == "" || len(word) > longest {
@@ -20,7 +22,25 @@ func nearest(word string, candidates []string) string {
 			best, bestDistance = c, d
 		}
 	}
+	if best == "" {
+		return completed(word, candidates)
+	}
 	return best
+}
+
+// completed returns the only candidate that begins with the word, as
+// gas_lel_pct does with gas_lel.
+func completed(word string, candidates []string) (whole string) {
+	for _, c := range candidates {
+		if !strings.HasPrefix(c, word+"_") {
+			continue
+		}
+		if whole != "" {
+			return ""
+		}
+		whole = c
+	}
+	return whole
 }
 
 // distance counts the letters to insert, delete, replace or swap with their

@@ -314,6 +314,7 @@ func TestNearest(t *testing.T) {
 	for word, want := range map[string]string{
 		"gas_lell_pct": "gas_lel_pct", "gas_lel_pc": "gas_lel_pct", "gaslelpct": "gas_lel_pct", "rnage": "range",
 		"fan_no": "fan_on", "valvestate": "valve_state", "x": "", "": "", "temperature": "", "nam": "name",
+		"gas_lel": "gas_lel_pct", "valve": "valve_state", "gas": "",
 	} {
 		if got := nearest(word, names); got != want {
 			t.Errorf("%q: got %q, want %q", word, got, want)
