@@ -41,7 +41,7 @@ func (s *Server) routes() []route {
 		{pattern: "GET /kinds", role: Viewer, handle: s.listKinds},
 		{pattern: "GET /devices", role: Viewer, handle: s.listDevices},
 		{pattern: "GET /devices/{site}/{device}", role: Viewer, handle: s.oneDevice},
-		{pattern: "GET /readings", role: Viewer, handle: s.readings},
+		{pattern: "GET /devices/{site}/{device}/readings", role: Viewer, handle: s.readings},
 		{pattern: "GET /devices/{site}/{device}/onboarding", role: Viewer, handle: s.onboarding},
 		{pattern: "PUT /devices/{site}/{device}", role: Admin, handle: s.putDevice},
 		{pattern: "PATCH /devices/{site}/{device}", role: Admin, handle: s.patchDevice},

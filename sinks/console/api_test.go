@@ -151,8 +151,8 @@ func TestCommandRefusals(t *testing.T) {
 			{"limit", "GET", "/api/v1/alarms?limit=0", viewer, "", 400, "bad_query"},
 			{"mark", "GET", "/api/v1/alarms?after=x", viewer, "", 400, "bad_query"},
 			{"no such device", "GET", "/api/v1/devices/sample-gas/gas-99", viewer, "", 404, "not_found"},
-			{"no history", "GET", "/api/v1/readings?site=sample-gas&device=gas-01&field=gas_lel_pct", viewer, "", 404, "no_history"},
-			{"no such field", "GET", "/api/v1/readings?site=sample-gas&device=gas-01&field=gas", viewer, "", 400, "bad_query"},
+			{"no history", "GET", "/api/v1/devices/sample-gas/gas-01/readings?field=gas_lel_pct", viewer, "", 404, "no_history"},
+			{"no such field", "GET", "/api/v1/devices/sample-gas/gas-01/readings?field=gas", viewer, "", 400, "bad_query"},
 			{"no registrar", "POST", "/api/v1/devices", adminToken, `{"site":"sample-gas","id":"gas-09","kind":"combustible_gas"}`, 404, "not_here"},
 		} {
 			status, body := r.call(c.method, c.path, c.token, c.body)

@@ -64,7 +64,7 @@ type pastView struct {
 
 // readings is the past of one point, with the limits that rules set to it.
 func (s *Server) readings(w http.ResponseWriter, r *http.Request, _ Identity) error {
-	q := newQuery(r, "site", "device", "field", "from", "to", "points")
+	q := newQuery(r, "field", "from", "to", "points")
 	to := q.time("to", s.o.Hub.Now())
 	from := q.time("from", to.Add(-pastDefault))
 	n := q.number("points", pointsDefault, 2, pointsMost)
@@ -74,9 +74,9 @@ func (s *Server) readings(w http.ResponseWriter, r *http.Request, _ Identity) er
 	if q.err != nil {
 		return q.err
 	}
-	d, ok := s.o.Directory.Registry().Device(q.text("site"), q.text("device"))
-	if !ok {
-		return problem(http.StatusNotFound, "not_found", "no device %.64q is registered at site %.64q", q.text("device"), q.text("site"))
+	d, err := s.device(r)
+	if err != nil {
+		return err
 	}
 	f, ok := d.Kind.Field(q.text("field"))
 	if !ok {

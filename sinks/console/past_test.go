@@ -34,7 +34,7 @@ func TestThePastOfAPoint(t *testing.T) {
 		})
 		token := r.person("li", Viewer)
 		for query, complete := range map[string]bool{"": true, "&from=0": false} {
-			status, body := r.call("GET", "/api/v1/readings?site=sample-gas&device=gas-01&field=gas_lel_pct"+query, token, "")
+			status, body := r.call("GET", "/api/v1/devices/sample-gas/gas-01/readings?field=gas_lel_pct"+query, token, "")
 			var got struct {
 				Unit, Field string
 				Points      json.RawMessage
@@ -57,8 +57,8 @@ func TestThePastOfAPoint(t *testing.T) {
 				t.Errorf("%s: complete %v, known %v", query, got.Complete, got.Known)
 			}
 		}
-		for _, query := range []string{"", "?site=sample-gas&device=gas-99&field=x", "?site=sample-gas&device=gas-01&field=gas_lel_pct&from=5&to=4", "?site=sample-gas&device=gas-01&field=gas_lel_pct&points=1"} {
-			if status, body := r.call("GET", "/api/v1/readings"+query, token, ""); status != 400 && status != 404 {
+		for _, query := range []string{"gas-01/readings", "gas-99/readings?field=x", "gas-01/readings?field=gas_lel_pct&from=5&to=4", "gas-01/readings?field=gas_lel_pct&points=1"} {
+			if status, body := r.call("GET", "/api/v1/devices/sample-gas/"+query, token, ""); status != 400 && status != 404 {
 				t.Errorf("%s: %d %s", query, status, body)
 			}
 		}

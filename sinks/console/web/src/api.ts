@@ -42,7 +42,7 @@ export const kinds = () => call<{ kinds: Kind[] | null }>("GET", "kinds").then((
 export const alarm = (id: string) => call<Alarm>("GET", `alarms/${at(id)}`);
 export const timeline = (id: string) => call<{ events: AlarmEvent[] | null }>("GET", `alarms/${at(id)}/events`).then((r) => r.events ?? []);
 export const readings = (site: string, device: string, field: string, from: number, to: number, points: number) =>
-  call<Past>("GET", `readings?site=${at(site)}&device=${at(device)}&field=${at(field)}&from=${Math.floor(from)}&to=${Math.floor(to)}&points=${points}`);
+  call<Past>("GET", `devices/${at(site)}/${at(device)}/readings?field=${at(field)}&from=${Math.floor(from)}&to=${Math.floor(to)}&points=${points}`);
 export const devices = (limit: number, filter = "") =>
   call<{ devices: Device[] | null; next: string }>("GET", `devices?limit=${limit}${filter}`).then((r) => ({ devices: r.devices ?? [], more: r.next !== "" }));
 export const device = (key: string) => call<Device>("GET", `devices/${pathOf(key)}`);
