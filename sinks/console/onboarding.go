@@ -379,13 +379,13 @@ func outOf(f *devices.Field, v Value) (zh, en string) {
 }
 
 // judged is done when a reading may change levels and at least one rule watches;
-// rules that are not armed are named all the same.
+// rules that are not armed are counted all the same, and named beside the steps.
 func (a *arrival) judged() step {
 	s := step{Step: "judged", Time: moment(a.Judged)}
 	if a.Reading.IsZero() {
 		return s
 	}
-	zh, en, missing := a.unarmed()
+	missing := a.missing()
 	switch {
 	case !a.device.State.Judged():
 		s.Reason = say("设备状态为 %s，读数只存储、不判级", "the device is %s: its readings are stored and not judged", a.device.State)
@@ -395,17 +395,16 @@ func (a *arrival) judged() step {
 		s.Reason = say("最近一次读数太旧，只作补报存储", "the last reading is too old: it is stored as history")
 		s.Hint = say("校准设备时钟；补传历史数据时属正常", "set the device's clock; while a buffer is being sent this is as it should be")
 		return s
-	case a.Armed == 0 && zh == "":
+	case a.Armed == 0 && len(a.Unarmed) == 0:
 		s.Reason = say("该类设备没有规则", "there is no rule for this kind of device")
 		return s
 	case a.Armed == 0:
-		s.Reason = devices.Text{ZH: "没有启用的规则：" + zh, EN: "no rule is armed: " + en}
+		s.Reason = say("没有规则在监测，%d 条未启用", "no rule watches it, %d are not armed", len(a.Unarmed))
 	default:
 		s.Done = true
 		s.Reason = say("%d 条规则正在监测", "%d rules watch it", a.Armed)
-		if zh != "" {
-			s.Reason.ZH += "；未启用：" + zh
-			s.Reason.EN += "; not armed: " + en
+		if n := len(a.Unarmed); n > 0 {
+			s.Reason = say("%d 条规则正在监测，%d 条未启用", "%d rules watch it, %d are not armed", a.Armed, n)
 		}
 	}
 	if len(missing) > 0 {
@@ -426,18 +425,12 @@ func (a *arrival) unarmedViews() []unarmedView {
 	return list
 }
 
-// unarmed names the rules that do not watch, and the parameters they lack.
-func (a *arrival) unarmed() (zh, en string, missing []string) {
-	var zhs, ens []string
+// missing are the parameters that rules which are not armed lack.
+func (a *arrival) missing() []string {
+	var names []string
 	for _, u := range a.Unarmed {
-		if len(u.Missing) == 0 {
-			zhs, ens = append(zhs, u.Rule.ID+"（"+u.Reason+"）"), append(ens, u.Rule.ID+" ("+u.Reason+")")
-			continue
-		}
-		lacks := strings.Join(u.Missing, ", ")
-		zhs, ens = append(zhs, u.Rule.ID+"（缺少参数 "+lacks+"）"), append(ens, u.Rule.ID+" (lacks "+lacks+")")
-		missing = append(missing, u.Missing...)
+		names = append(names, u.Missing...)
 	}
-	slices.Sort(missing)
-	return strings.Join(zhs, "、"), strings.Join(ens, ", "), slices.Compact(missing)
+	slices.Sort(names)
+	return slices.Compact(names)
 }

@@ -78,11 +78,11 @@ func TestOnboardingSteps(t *testing.T) {
 			"no rule is armed", arrival{Trace: with(func(t *Trace) {
 				t.Armed, t.Unarmed = 0, []rules.Unarmed{{Rule: rule, Missing: []string{"gas_low_lel_pct"}}}
 			})},
-			"yyyyn", map[int]string{4: "没有启用的规则：gas_low（缺少参数 gas_low_lel_pct）|params 中设置 gas_low_lel_pct"},
+			"yyyyn", map[int]string{4: "没有规则在监测，1 条未启用|params 中设置 gas_low_lel_pct"},
 		},
 		{
 			"one rule is not armed", arrival{Trace: with(func(t *Trace) { t.Unarmed = []rules.Unarmed{{Rule: rule, Missing: []string{"x"}}} })},
-			"yyyyy", map[int]string{4: "2 条规则正在监测；未启用：gas_low（缺少参数 x）"},
+			"yyyyy", map[int]string{4: "2 条规则正在监测，1 条未启用|params 中设置 x"},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -107,5 +107,29 @@ func TestOnboardingSteps(t *testing.T) {
 				t.Errorf("done %s, want %s", done, c.done)
 			}
 		})
+	}
+}
+
+// TestOnboardingExplains: every rejection says what to do, and every rule that
+// does not watch says why.
+func TestOnboardingExplains(t *testing.T) {
+	directory := newDirectory(t, 1)
+	d, _ := directory.registry.Device("sample-gas", "gas-01")
+	a := arrival{device: d, rejections: []rejectionView{
+		{1, devices.Rejection{Code: devices.CodeUnknownField, Device: d.Key(), Field: "gas_lell_pct", Detail: "no such field", Hint: "gas_lel_pct"}},
+		{1, devices.Rejection{Code: devices.CodeUnknownDevice, Topic: "v1/sample-gas/gas-1/telemetry", Hint: "gas-01"}},
+	}}
+	a.Unarmed = []rules.Unarmed{
+		{Rule: &rules.Rule{ID: "gas_low", Field: "gas_lel_pct"}, Missing: []string{"gas_low_lel_pct"}},
+		{Rule: &rules.Rule{ID: "gas_drift", Field: "gas_lel_pct"}, Reason: "no baseline"},
+	}
+	for i, want := range []string{"最接近的字段是 gas_lel_pct", "把设备的 topic 改为 v1/sample-gas/gas-01/telemetry"} {
+		if e := a.explained()[i]; e.Remedy.ZH != want || e.Reason.ZH == "" || e.Reason.EN == "" {
+			t.Errorf("rejection %d: %+v, want the remedy %q", i, e, want)
+		}
+	}
+	views := a.unarmedViews()
+	if views[0].Missing[0] != "gas_low_lel_pct" || views[1].Missing == nil || views[1].Reason != "no baseline" {
+		t.Errorf("rules that are not armed: %+v", views)
 	}
 }

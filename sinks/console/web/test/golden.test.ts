@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { Alarms } from "../src/alarms.ts";
 import { Follower } from "../src/follower.ts";
 import { known } from "../src/i18n/index.ts";
-import type { AlarmEvent, Frame } from "../src/protocol.ts";
+import type { AlarmEvent, Frame, Onboarding } from "../src/protocol.ts";
 import { Watch } from "../src/sight.ts";
 import { unfold } from "../src/unfold.ts";
 
@@ -52,4 +52,8 @@ test("the page has words for everything the gateway's examples name", () => {
     for (const flag of e.alarm!.flags) assert(known("flag", flag), flag);
   }
   assert(known("no", golden("conflict").error.code));
+  for (const { step } of (golden("onboarding") as Onboarding).steps) assert(known("step", step), step);
+  const { properties } = JSON.parse(readFileSync(`${process.env["TESTDATA"]}/../openapi.json`, "utf8")).components.schemas.Refused;
+  for (const code of properties.code.enum) assert(known("refused", code), code);
+  for (const action of properties.action.enum) assert(known("action", action), action);
 });
