@@ -67,6 +67,7 @@ type standKey struct {
 	level, worst   rules.Level
 	state          alarms.State
 	flags, quality string
+	flagged        int // how many, so that an empty one is not none
 	limit          float64
 	limited        bool
 }
@@ -128,7 +129,7 @@ func (c *compactor) add(a *alarms.Alarm) {
 func (c *compactor) numbersOf(a *alarms.Alarm) [4]int {
 	rule := sharedRule{a.Kind, a.Field, a.Rule, a.RuleVersion, a.Unit, a.Title, a.Advice, a.Basis}
 	site := siteKey{site: a.Site, area: a.Area, contacts: contactsText(a.Contacts), name: a.SiteName}
-	stand := standKey{level: a.Level, worst: a.WorstLevel, state: a.State, flags: strings.Join(a.Flags, " "), quality: a.Quality, limited: a.Limit != nil}
+	stand := standKey{level: a.Level, worst: a.WorstLevel, state: a.State, flags: strings.Join(a.Flags, "\x00"), flagged: len(a.Flags), quality: a.Quality, limited: a.Limit != nil}
 	if a.Limit != nil {
 		stand.limit = *a.Limit
 	}
