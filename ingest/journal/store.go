@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -88,7 +89,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open logs: %w", err)
 	}
 	began := time.Now()
-	if err := s.startEngine(ctx); err != nil {
+	err = checkBlocks(filepath.Join(o.Dir, "jetstream"))
+	if err == nil {
+		err = s.startEngine(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open logs in %s: %w", o.Dir, err), s.lock.Close())
 	}
 	s.log.Info("log server is ready", "dir", o.Dir, "took", time.Since(began).Round(time.Millisecond))
