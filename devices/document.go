@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -245,4 +246,17 @@ func keysOf(t reflect.Type) map[string]reflect.Type {
 		keys[name] = f.Type
 	}
 	return keys
+}
+
+// Number takes any number of YAML that is one.
+func Number(v any) (float64, bool) {
+	switch n := v.(type) {
+	case float64:
+		return n, !math.IsNaN(n) && !math.IsInf(n, 0)
+	case uint64:
+		return float64(n), true
+	case int64:
+		return float64(n), true
+	}
+	return 0, false
 }

@@ -278,7 +278,7 @@ func (c *checker) step(t *stepText, at string, states bool) Step {
 
 // limit reads a number, or a design value and what becomes of it.
 func (c *checker) limit(t any, at string) (l Limit) {
-	if v, ok := toNumber(t); ok {
+	if v, ok := devices.Number(t); ok {
 		return Limit{Value: v}
 	}
 	keys, ok := t.(map[string]any)
@@ -290,7 +290,7 @@ func (c *checker) limit(t any, at string) (l Limit) {
 		c.complain(at, "want param: the name of a design value; default, factor and offset are for it")
 	}
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
-		v, ok := toNumber(keys[key])
+		v, ok := devices.Number(keys[key])
 		switch {
 		case key == "param":
 		case key != "default" && key != "factor" && key != "offset":
@@ -308,19 +308,6 @@ func (c *checker) limit(t any, at string) (l Limit) {
 		}
 	}
 	return l
-}
-
-// toNumber takes any number of YAML that is one.
-func toNumber(t any) (float64, bool) {
-	switch n := t.(type) {
-	case float64:
-		return n, !math.IsNaN(n) && !math.IsInf(n, 0)
-	case uint64:
-		return float64(n), true
-	case int64:
-		return float64(n), true
-	}
-	return 0, false
 }
 
 // clear checks how levels are left. A ladder says so explicitly, because one

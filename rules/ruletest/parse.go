@@ -306,7 +306,7 @@ func (p *parser) column(v any, count int, at string) []float64 {
 			return out
 		}
 		for i := range v {
-			n, ok := toNumber(v[i])
+			n, ok := devices.Number(v[i])
 			if !ok {
 				p.complain(fmt.Sprintf("%s[%d]", at, i), "%v is no number", v[i])
 			}
@@ -328,7 +328,7 @@ func (p *parser) column(v any, count int, at string) []float64 {
 		}
 		return out
 	}
-	n, ok := toNumber(v)
+	n, ok := devices.Number(v)
 	if !ok {
 		p.complain(at, "%v: want a number, a ramp such as 3..25, or a list of numbers", v)
 	}
@@ -349,18 +349,6 @@ func ramp(text string) (first, last float64, ok bool) {
 	}
 	last, err = strconv.ParseFloat(b, 64)
 	return first, last, err == nil && !math.IsNaN(last) && !math.IsInf(last, 0)
-}
-
-func toNumber(v any) (float64, bool) {
-	switch n := v.(type) {
-	case float64:
-		return n, !math.IsNaN(n) && !math.IsInf(n, 0)
-	case uint64:
-		return float64(n), true
-	case int64:
-		return float64(n), true
-	}
-	return 0, false
 }
 
 // longest is how long a story may be.
