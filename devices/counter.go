@@ -3,6 +3,7 @@ package devices
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"fengsui/devices/codec"
 )
@@ -59,6 +60,17 @@ func (m *deviceMemory) counter(f *Field) *counterMemory {
 	return nil
 }
 
+// shows notes whether the n-th value is what a counter shows.
+func (d *Decoded) shows(n int, v *codec.Value) {
+	if v.Item == nil {
+		return
+	}
+	d.counted = slices.DeleteFunc(d.counted, func(c counted) bool { return c.value == n })
+	if v.Counts() {
+		d.counted = append(d.counted, counted{n, v.Item.Counter})
+	}
+}
+
 // count replaces what counters show in a sample by what that means.
 func (d *Decoded) count(m *deviceMemory, x *sample, at int64) {
 	if len(d.counted) == 0 {
@@ -77,7 +89,8 @@ func (d *Decoded) count(m *deviceMemory, x *sample, at int64) {
 				break
 			}
 			v.Number = n
-			v.Quality, v.Over = v.Field.assess(n)
+			quality, over := v.Field.assess(n)
+			v.Quality, v.Over = max(v.Quality, quality), over // a doubt from before stays
 		}
 		if v.Field != nil {
 			d.values[to] = v

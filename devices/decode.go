@@ -230,10 +230,13 @@ func (d *Decoded) value(x *sample, v *codec.Value) bool {
 	}
 	for i := x.from; i < len(d.values); i++ {
 		if held := &d.values[i]; held.Field == f {
-			d.twice(held, value)
+			if d.twice(held, value) {
+				d.shows(i, v)
+			}
 			return true
 		}
 	}
+	d.shows(len(d.values), v)
 	d.values = append(d.values, value)
 	return true
 }
@@ -248,9 +251,7 @@ func (d *Decoded) mapped(value *Value, v *codec.Value) bool {
 		}
 		value.Number *= ratio
 	}
-	if v.Item.Counter != nil && v.Doubt != codec.Useless {
-		d.counted = append(d.counted, counted{len(d.values), v.Item.Counter})
-	} else {
+	if !v.Counts() {
 		value.Quality, value.Over = value.Field.assess(value.Number)
 	}
 	switch v.Doubt {
@@ -264,12 +265,12 @@ func (d *Decoded) mapped(value *Value, v *codec.Value) bool {
 
 // twice decides between two values of one field in one object: what is a
 // measurement comes before what is not, and of two the one nearer to danger.
-// Neither is trusted.
-func (d *Decoded) twice(held *Value, other Value) {
+// Neither is trusted. It reports whether the other one is held now.
+func (d *Decoded) twice(held *Value, other Value) (better bool) {
 	if held.Number == other.Number {
-		return
+		return false
 	}
-	better := other.Quality != Bad
+	better = other.Quality != Bad
 	if (held.Quality != Bad) == better {
 		better = held.Field.nearer(other.Number, held.Number)
 	}
@@ -278,6 +279,7 @@ func (d *Decoded) twice(held *Value, other Value) {
 	}
 	held.Quality = max(held.Quality, Suspect)
 	d.reject(CodeDuplicateField, held.Field.Name, held.Field.Name+" stands twice in one object, with different values", "send each field once")
+	return better
 }
 
 // nearer reports whether a lies nearer to danger than b, which is another number.

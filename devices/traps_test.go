@@ -281,6 +281,25 @@ values:
 	x.becomes(`{"t":1782532710,"tips":15,"sum":8}`, "energy_import_kwh=1 energy_export_kwh=1008")
 }
 
+// TestT20CounterTwice: a counter that a message shows twice is one counter, and
+// nothing behind it becomes one; what is doubted stays doubted.
+func TestT20CounterTwice(t *testing.T) {
+	x := newTrap(t, `
+time: {paths: [t]}
+quality: {ok: good, no: bad}
+values:
+  - {path: "c[quality=q].v", field: energy_import_kwh, counter: {rollover: 1000}}
+  - {path: v, field: voltage_a_v}`)
+	for i, c := range []struct{ payload, want string }{
+		{`"c":[{"v":990}],"v":230`, " energy_import_kwh=990 voltage_a_v=230\n"},
+		{`"c":[{"v":995},{"v":994}],"v":20`, " energy_import_kwh=995(suspect) voltage_a_v=20\n"}, // 230 → 20 is no rollover
+		{`"c":[{"v":5,"q":"no"},{"v":5.5,"q":"ok"}],"v":21`, " energy_import_kwh=1005.5(suspect) voltage_a_v=21\n"},
+		{`"c":[{"v":6,"q":"?"}],"v":22`, " energy_import_kwh=1006(suspect) voltage_a_v=22\n"},
+	} {
+		x.becomes(fmt.Sprintf(`{"t":%d,%s}`, 1782532700+i, c.payload), c.want)
+	}
+}
+
 func TestT21UnitOfTheRoute(t *testing.T) {
 	for _, c := range []struct{ item, sent, want string }{
 		{"{path: v, field: voltage_a_v, unit: mV}", "230100", "voltage_a_v=230.1"},

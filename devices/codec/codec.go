@@ -40,6 +40,9 @@ type Value struct {
 	Item   *Item   // of a mapping: what else it asks for; nil in the house format
 }
 
+// Counts reports whether the value is what a counter shows.
+func (v *Value) Counts() bool { return v.Item != nil && v.Item.Counter != nil && v.Doubt != Useless }
+
 // Codes of errors. Devices are told them, so they stay as they are.
 const (
 	CodeEmpty       = "empty"         // no payload

@@ -502,8 +502,19 @@ func (w *Mapper) split(it *Item, text []byte, v *fastjson.Value) {
 		}
 	}
 	if len(parts) < len(it.Parts) {
-		w.refuse(it.Parts[len(it.Parts)-1], CodeNotANumber, v, fmt.Sprintf("the route wants %d numbers, separated by %q", len(it.Parts), it.Split))
+		w.refuse(it.missing(len(parts)), CodeNotANumber, v, fmt.Sprintf("the route wants %d numbers, separated by %q", len(it.Parts), it.Split))
 	}
+}
+
+// missing is the first part the route reads of those behind the n-th; the joined
+// text itself where it passes over all of them.
+func (it *Item) missing(n int) *Item {
+	for _, part := range it.Parts[n:] {
+		if part != nil {
+			return part
+		}
+	}
+	return it
 }
 
 // scalar makes a value, or several flags, of one text.
