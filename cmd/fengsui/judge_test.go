@@ -206,3 +206,32 @@ type fixedRegistry struct{ r *devices.Registry }
 func (f fixedRegistry) At(uint64) (*devices.Registry, error)       { return f.r, nil }
 func (f fixedRegistry) Newest() (uint64, *devices.Registry)        { return 0, f.r }
 func (f fixedRegistry) Passed(version uint64, r *devices.Registry) {}
+
+// TestBooksThatDoNotBalanceAreAnAlarm: a message that nobody accounts for is told
+// of, and nothing is said while all are accounted for.
+func TestBooksThatDoNotBalanceAreAnAlarm(t *testing.T) {
+	tr := traffic{devices: 10, perEntry: 100}
+	d := newBareJudge(t, t.TempDir(), tr)
+	tr.write(t, d.Input, 1000, time.Now().Add(-time.Minute), time.Minute)
+	stop := d.start(t)
+	if err := d.Do(t.Context(), func(context.Context) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	disk := &diskWatch{config: defaultDisk()}
+	disk.now.Store(&diskView{})
+	clock := newClock(time.Now, slog.New(slog.DiscardHandler))
+	m := &measured{
+		receiver: ingest.NewReceiver(ingest.ReceiverOptions{Log: d.Input}), judge: d.judge, presence: d.Presence,
+		outlets: &outlets{}, input: d.Input, store: d.store, disk: disk, clock: clock,
+	}
+	if got := m.troubles()["books"]; got.reason != "" {
+		t.Errorf("of books that balance it says: %s", got.reason)
+	}
+	d.counts.Accepted -= 2
+	d.status.publish(d.judge)
+	got := m.troubles()["books"]
+	if got.level != rules.Fault || !strings.Contains(got.reason, "0 messages at the door, 2 behind it") {
+		t.Errorf("two messages are missing: level %v, %q", got.level, got.reason)
+	}
+}

@@ -358,9 +358,10 @@ func TestSinkTroubles(t *testing.T) {
 		{sinks.Status{}, ""},
 		{sinks.Status{Lag: time.Hour}, ""},
 		{sinks.Status{Error: "connection refused", Lag: time.Minute}, ""},
-		{sinks.Status{Error: "connection refused", Lag: 4 * time.Minute}, "nothing was accepted for minutes; what it should get waits in the log: connection refused"},
-		{sinks.Status{Trouble: "put aside"}, "put aside"},
-		{sinks.Status{Trouble: "put aside", Stopped: "put a valid token into the file", Error: "401", Lag: time.Hour}, "put a valid token into the file"},
+		{sinks.Status{Error: "connection refused", Lag: 4 * time.Minute}, "数分钟未能送出，数据留在日志中 · nothing was accepted for minutes; what it should get waits in the log: connection refused"},
+		{sinks.Status{Trouble: "put aside"}, "部分消息对方未接收 · not everything was taken: put aside"},
+		{sinks.Status{Trouble: "put aside", Stopped: "put a valid token into the file", Error: "401", Lag: time.Hour}, "已停止，数据留在日志中 · it stands, what it should get waits in the log: put a valid token into the file"},
+		{sinks.Status{Lost: 3, Stopped: "put a valid token into the file"}, "日志中有 3 条记录缺失或损坏，未能送达 · 3 entries of its log are missing or damaged and never reach it"},
 	} {
 		if got := sinkTrouble(c.status); got != c.want {
 			t.Errorf("%+v: %q, want %q", c.status, got, c.want)

@@ -108,29 +108,33 @@ func (m *measured) troubles() map[string]trouble {
 	}
 	fault("certificate", m.certificate.trouble(m.clock.Now()))
 	fault("logs", strings.Join(m.store.Stats().Damage, "; "))
-	fault("books", "")
-	if door, books := m.door().Residue, m.books().Residue; door != 0 || books != 0 {
-		fault("books", fmt.Sprintf("the books do not balance: %d messages at the door, %d behind it", door, books))
-	}
+	fault("books", booksTrouble(m.door().Residue, m.books().Residue))
 	for _, s := range m.outlets.status() {
-		name := "sink " + s.Sink
-		fault(name, sinkTrouble(s))
-		if s.Lost > 0 {
-			fault(name, fmt.Sprintf("%d entries of its log are missing or damaged and never reach it", s.Lost))
-		}
+		fault("sink "+s.Sink, sinkTrouble(s))
 	}
 	return t
+}
+
+// booksTrouble is what somebody should know of messages that are not accounted for.
+func booksTrouble(door, behind int64) string {
+	if door == 0 && behind == 0 {
+		return ""
+	}
+	return fmt.Sprintf("收发账目不平：接收处相差 %d 条，处理处相差 %d 条报文，请保留数据目录并联系开发方 · the books do not balance: %d messages at the door, %d behind it; keep the data folder and report it",
+		door, behind, door, behind)
 }
 
 // sinkTrouble is what somebody should know of a sink.
 func sinkTrouble(s sinks.Status) string {
 	switch {
+	case s.Lost > 0:
+		return fmt.Sprintf("日志中有 %d 条记录缺失或损坏，未能送达 · %d entries of its log are missing or damaged and never reach it", s.Lost, s.Lost)
 	case s.Stopped != "":
-		return s.Stopped
+		return "已停止，数据留在日志中 · it stands, what it should get waits in the log: " + s.Stopped
 	case s.Trouble != "":
-		return s.Trouble
+		return "部分消息对方未接收 · not everything was taken: " + s.Trouble
 	case s.Error != "" && s.Lag > longLag:
-		return "nothing was accepted for minutes; what it should get waits in the log: " + s.Error
+		return "数分钟未能送出，数据留在日志中 · nothing was accepted for minutes; what it should get waits in the log: " + s.Error
 	}
 	return ""
 }
