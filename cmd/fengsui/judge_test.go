@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -233,5 +234,24 @@ func TestBooksThatDoNotBalanceAreAnAlarm(t *testing.T) {
 	got := m.troubles()["books"]
 	if got.level != rules.Fault || !strings.Contains(got.reason, "0 messages at the door, 2 behind it") {
 		t.Errorf("two messages are missing: level %v, %q", got.level, got.reason)
+	}
+}
+
+// TestAnEventThatIsNotKeptStopsTheJudge: what was decided and could not be put on
+// disk is decided again after a start. To go on would lose an alarm.
+func TestAnEventThatIsNotKeptStopsTheJudge(t *testing.T) {
+	d := newBareJudge(t, t.TempDir(), traffic{devices: 10, perEntry: 10})
+	d.begin(d.History.Newest())
+	d.quiet.over = true
+	d.alarm(d.Engine.SourceDown("broker", "gone", time.Now().UnixMilli(), nil))
+	if err := d.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	told := d.status.look()
+	if err := d.flush(t.Context()); !errors.Is(err, journal.ErrClosed) {
+		t.Errorf("flush says: %v", err)
+	}
+	if got := d.status.look(); len(got.counts.Events) != len(told.counts.Events) {
+		t.Errorf("an event was counted that is nowhere: %v", got.counts.Events)
 	}
 }
