@@ -6,7 +6,7 @@ import "fengsui/devices/codec"
 // for those who count by it.
 func Codes() []string {
 	return []string{
-		CodeBadTopic, CodeUnknownSite, CodeUnknownDevice, CodeBadStatus, CodeUnknownField, CodeDuplicateField, CodeForeignDevice, CodeNoParam, CodeBadClock, CodeMore,
+		CodeBadTopic, CodeUnknownSite, CodeUnknownDevice, CodeBadStatus, CodeUnknownField, CodeDuplicateField, CodeForeignDevice, CodeNoParam, CodeBadClock, CodeGatewayFault, CodeMore,
 		codec.CodeEmpty, codec.CodeTooLarge, codec.CodeTooDeep, codec.CodeBadJSON, codec.CodeNotAnObject, codec.CodeNoValues,
 		codec.CodeDuplicate, codec.CodeBadTime, codec.CodeBadSeq, codec.CodeNotANumber, codec.CodeNotFinite, codec.CodeNested, codec.CodeUnknownWord, codec.CodeSensorFault,
 	}

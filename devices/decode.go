@@ -52,6 +52,7 @@ func (i *Intake) Decode(in Incoming, out *Decoded) { i.decode(i.registry.Load(),
 func (i *Intake) decode(r *Registry, in Incoming, d *Decoded) {
 	clear(d.rejections)
 	*d = Decoded{in: in, registry: r, speakers: d.speakers[:0], levels: d.levels[:0], counted: d.counted[:0], samples: d.samples[:0], values: d.values[:0], rejections: d.rejections[:0]}
+	defer i.decodeFault(d)
 	key, leaf, ok := splitTopic(in.Topic)
 	if ok {
 		if device, known := r.DeviceByKey(key); known {
@@ -86,10 +87,8 @@ func (d *Decoded) house(i *Intake, device *Device, leaf string) {
 	d.deliver()
 	switch leaf {
 	case "telemetry":
-		house := i.houses.Get().(*codec.House)
-		defer i.houses.Put(house)
 		d.hear(device)
-		d.telemetry(house)
+		d.telemetry(i)
 	case "status":
 		d.hear(device)
 		d.status()
@@ -177,10 +176,12 @@ func (d *Decoded) status() {
 	d.reject(CodeBadStatus, "", fmt.Sprintf("the status is %q", clip(string(d.in.Payload))), "send online or offline, as plain text")
 }
 
-func (d *Decoded) telemetry(house *codec.House) {
+func (d *Decoded) telemetry(i *Intake) {
+	house := i.houses.Get().(*codec.House)
 	if err := house.Decode(d.in.Payload, d.sample); err != nil {
 		d.rejectPayload(err)
 	}
+	i.houses.Put(house) // one that trips is not used again
 }
 
 func (d *Decoded) rejectPayload(err error) {

@@ -178,7 +178,10 @@ const maxLeaves = 1000
 
 // unread lists what stands in the payload and nothing reads.
 func (e *Explanation) unread(route *Route, in *Incoming) {
-	if e.Format == "none" || len(e.Samples) == 0 && slices.ContainsFunc(e.Rejections, func(r Rejection) bool { return r.Code == codec.CodeBadJSON }) {
+	refused := func(code string) bool {
+		return len(e.Samples) == 0 && slices.ContainsFunc(e.Rejections, func(r Rejection) bool { return r.Code == code })
+	}
+	if e.Format == "none" || refused(codec.CodeBadJSON) || refused(CodeGatewayFault) { // which would trip again
 		return
 	}
 	leaves := codec.Leaves([]byte(e.Text), maxLeaves)

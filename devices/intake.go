@@ -3,6 +3,7 @@ package devices
 import (
 	"cmp"
 	"fmt"
+	"log/slog"
 	"math"
 	"slices"
 	"sync"
@@ -109,6 +110,7 @@ type IntakeOptions struct {
 	Registry     *Registry
 	Routes       *Routes       // foreign formats; nil: none
 	HistoryAfter time.Duration // history older than this is back-fill; default 30 min
+	Logger       *slog.Logger  // hears of faults of our own that messages bring to light; nil: nobody
 }
 
 // Intake stands between the log and the rules: it says which device a message
@@ -121,6 +123,7 @@ type Intake struct {
 	houses       sync.Pool
 	mappers      sync.Pool
 	routes       *Routes
+	faults       faults
 
 	devices []deviceMemory // by Device.index
 	clients clients
@@ -131,7 +134,7 @@ func NewIntake(o IntakeOptions) *Intake {
 	if o.HistoryAfter == 0 {
 		o.HistoryAfter = 30 * time.Minute
 	}
-	i := &Intake{routes: o.Routes, historyAfter: o.HistoryAfter.Milliseconds(), clients: clients{}}
+	i := &Intake{routes: o.Routes, historyAfter: o.HistoryAfter.Milliseconds(), clients: clients{}, faults: faults{logger: o.Logger}}
 	i.houses.New = func() any { return new(codec.House) }
 	i.mappers.New = func() any { return new(codec.Mapper) }
 	i.devices = make([]deviceMemory, o.Registry.Len())
@@ -155,10 +158,16 @@ func (i *Intake) SetRegistry(r *Registry) {
 }
 
 // Accept decides what becomes of a decoded message and adds it to the outcome.
-func (i *Intake) Accept(d *Decoded, out *Outcome) Verdict {
+func (i *Intake) Accept(d *Decoded, out *Outcome) (v Verdict) {
 	if r := i.registry.Load(); d.registry != r {
 		i.decode(r, d.in, d)
 	}
+	before := *out
+	defer i.acceptFault(d, out, &before, &v)
+	return i.accept(d, out)
+}
+
+func (i *Intake) accept(d *Decoded, out *Outcome) Verdict {
 	v := Verdict{Devices: d.speakers, Presence: d.presence}
 	readings, rejections := len(out.Readings), len(out.Rejections)
 	switch {

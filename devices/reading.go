@@ -104,5 +104,6 @@ const (
 	CodeForeignDevice  = "foreign_device"  // the message speaks of a device its credential does not cover
 	CodeNoParam        = "no_param"        // a value must be multiplied by a parameter the device does not have
 	CodeBadClock       = "bad_clock"       // the device's clock is wrong; its readings get their time of arrival
+	CodeGatewayFault   = "gateway_fault"   // the gateway itself tripped over the message
 	CodeMore           = "more"            // further fields of the message were refused; only the first are listed
 )

@@ -132,15 +132,12 @@ func (r *Routes) MayPublish(c *Credential, source, topic string) bool {
 // route reads a message of a foreign topic.
 func (d *Decoded) route(i *Intake, r *Route) {
 	w := i.mappers.Get().(*codec.Mapper)
-	defer i.mappers.Put(w)
 	e := codec.Envelope{Client: d.in.Client, User: d.in.User, Topic: d.levels, Now: d.in.Received}
 	switch {
 	case r.house:
 		if site, device, _ := w.Word(r.mapping, e, d.in.Payload, nil); d.speaker(site, device) {
-			house := i.houses.Get().(*codec.House)
-			defer i.houses.Put(house)
 			d.speakers = append(d.speakers, d.device)
-			d.telemetry(house)
+			d.telemetry(i)
 		}
 	case r.status != nil:
 		if site, device, word := w.Word(r.mapping, e, d.in.Payload, r.status.path); d.speaker(site, device) {
@@ -153,6 +150,7 @@ func (d *Decoded) route(i *Intake, r *Route) {
 			d.rejectPayload(err)
 		}
 	}
+	i.mappers.Put(w) // one that trips is not used again
 }
 
 // routed takes one sample of a foreign payload.

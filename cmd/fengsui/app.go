@@ -116,7 +116,7 @@ func runApp(ctx context.Context, o appOptions) error {
 		Input: input, InputEnd: input.Last().Seq, Alarms: alarmLog, Readings: readings,
 		History: inventory,
 		Fresh: func(registry *devices.Registry) (*devices.Intake, *rules.Engine) {
-			return devices.NewIntake(devices.IntakeOptions{Registry: registry, Routes: routes, HistoryAfter: cfg.HistoryAfter}),
+			return devices.NewIntake(devices.IntakeOptions{Registry: registry, Routes: routes, HistoryAfter: cfg.HistoryAfter, Logger: logger}),
 				rules.NewEngine(rules.EngineOptions{Registry: registry, Rules: ruleSet})
 		},
 		Rules:    ruleSet,

@@ -168,12 +168,8 @@ func (j *judge) judge(ctx context.Context, e *entry) error {
 	j.position, j.total = e.seq, e.total
 	j.changes = j.changes[:0]
 	j.outcome.Reset()
-	for i := range e.messages {
-		m := &e.messages[i]
-		j.clock = max(j.clock, m.Received.UnixMilli())
-		if err := j.message(m); err != nil {
-			return err
-		}
+	if err := j.walk(e); err != nil {
+		return err
 	}
 	j.counts.add(&j.outcome)
 	if err := j.Readings.keep(ctx, e.seq, &j.outcome); err != nil {
@@ -186,6 +182,35 @@ func (j *judge) judge(ctx context.Context, e *entry) error {
 	}
 	j.recycle(e)
 	return j.caughtUp(ctx)
+}
+
+// walk judges the messages of an entry.
+func (j *judge) walk(e *entry) error {
+	at := 0
+	defer j.nameFault(e, &at)
+	for ; at < len(e.messages); at++ {
+		m := &e.messages[at]
+		j.clock = max(j.clock, m.Received.UnixMilli())
+		if err := j.message(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nameFault names the message over which the judge trips, and lets it fall. A
+// decoder that trips costs its message (see devices.Intake); rules that trip may
+// have left any level half changed, and an alarm missed in silence is worse than
+// a stop that every screen shows: what is on disk is whole and is judged again.
+func (j *judge) nameFault(e *entry, at *int) {
+	fault := recover()
+	if fault == nil {
+		return
+	}
+	m := &e.messages[*at]
+	j.Logger.Error("the judge tripped over a message and stops; the message is kept, and is judged again at the next start",
+		"input", e.seq, "index", *at, "source", m.Source, "topic", m.Topic, "fault", fault)
+	panic(fault)
 }
 
 // message judges one message of an entry.

@@ -293,7 +293,8 @@ func (a *arrival) decoded() step {
 var rejectionWords = map[string]string{
 	devices.CodeBadTopic: "topic 不符合约定", devices.CodeBadStatus: "状态只能是 online 或 offline",
 	devices.CodeDuplicateField: "同一字段出现两次且数值不同", devices.CodeMore: "还有更多字段被拒绝",
-	"empty": "报文为空", "too_large": "报文过大", "too_deep": "嵌套过深", "bad_json": "不是合法的 JSON", "not_an_object": "应为 JSON 对象",
+	devices.CodeGatewayFault: "网关自身处理这条报文时出错，报文已保留",
+	"empty":                  "报文为空", "too_large": "报文过大", "too_deep": "嵌套过深", "bad_json": "不是合法的 JSON", "not_an_object": "应为 JSON 对象",
 	"no_values": "缺少 values", "duplicate_key": "键重复", "bad_time": "时间戳无法识别", "bad_seq": "seq 应为非负整数",
 	"not_a_number": "应为数字", "not_finite": "数值为 NaN 或无穷大", "nested": "应为数字，却是对象或数组",
 }
@@ -309,6 +310,9 @@ func (a *arrival) rejected(r *devices.Rejection) (reason, hint devices.Text) {
 			hint = devices.Text{ZH: "最接近的字段是 " + r.Hint, EN: "the nearest field is " + r.Hint}
 		}
 		return reason, hint
+	}
+	if r.Code == devices.CodeGatewayFault {
+		hint = devices.Text{ZH: "请把该报文反馈给维护人员；网关升级后用 fengsui quarantine replay 重新判定", EN: r.Hint}
 	}
 	words, known := rejectionWords[r.Code]
 	switch {

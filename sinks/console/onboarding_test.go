@@ -68,6 +68,10 @@ func TestOnboardingSteps(t *testing.T) {
 			"yynnn", map[int]string{2: "不是合法的 JSON（the detail）", 3: "等待上一步"},
 		},
 		{
+			"a fault of ours", arrival{Trace: Trace{Connected: true, Linked: at(1), Message: at(2)}, rejections: []rejectionView{rejected("gateway_fault", "x", "sample-gas/gas-01", "", "keep it")}},
+			"yynnn", map[int]string{2: "网关自身处理这条报文时出错|反馈给维护人员", 3: "等待上一步"},
+		},
+		{
 			"out of range", arrival{Trace: with(func(t *Trace) { t.InRange = at(1) }), values: []Value{{Field: "gas_lel_pct", Value: &over, Quality: "suspect"}}},
 			"yyyny", map[int]string{3: "gas_lel_pct = 140，量程 0 至 100 %LEL|检查接线"},
 		},
