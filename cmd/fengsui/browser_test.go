@@ -25,6 +25,12 @@ type browser struct {
 
 func (g *gateway) browser() *browser {
 	g.t.Helper()
+	return g.browserAt(g.http)
+}
+
+// browserAt opens the page through another address that leads to the gateway.
+func (g *gateway) browserAt(address string) *browser {
+	g.t.Helper()
 	chromium := "/usr/bin/chromium"
 	if path := os.Getenv("CHROMIUM"); path != "" {
 		chromium = path
@@ -35,7 +41,7 @@ func (g *gateway) browser() *browser {
 	needReal(g.t, err == nil, "playwright-core (go generate ./... installs it)")
 	cmd := exec.Command("node", "e2e/console.mjs")
 	cmd.Dir = web
-	cmd.Env = append(os.Environ(), "BASE_URL=http://"+g.http, "TOKEN="+g.token, fmt.Sprint("PID=", g.cmd.Process.Pid), "CHROMIUM="+chromium)
+	cmd.Env = append(os.Environ(), "BASE_URL=http://"+address, "API_URL=http://"+g.http, "TOKEN="+g.token, fmt.Sprint("PID=", g.cmd.Process.Pid), "CHROMIUM="+chromium)
 	cmd.Stderr = g.output
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -91,6 +91,7 @@ func (p Page) Build(hash string) (Sizes, error) {
 		EntryPointsAdvanced: []api.EntryPoint{
 			{InputPath: "src/main.tsx", OutputPath: "main"},
 			{InputPath: "src/chart.ts", OutputPath: "chart"}, // main loads it when it is needed
+			{InputPath: "src/ticker.ts", OutputPath: "ticker"},
 			{InputPath: "src/theme.css", OutputPath: "theme"},
 		},
 		Outdir:            p.Dist,

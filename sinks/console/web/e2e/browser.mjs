@@ -20,8 +20,9 @@ export async function launch({ sound = true } = {}) {
 }
 
 /** Opens the console signed in by its login link; whatever the page complains of ends the test. */
-export async function openConsole(browser, { baseURL, token, path = "/", onTrouble, ...context }) {
+export async function openConsole(browser, { baseURL, token, path = "/", init, onTrouble, ...context }) {
   const page = await (await browser.newContext({ viewport: { width: 1366, height: 768 }, ...context })).newPage();
+  if (init) await page.addInitScript(init);
   page.on("pageerror", (err) => onTrouble(`the page threw: ${err.message}`));
   page.on("console", (m) => {
     if (/content security policy/i.test(m.text())) onTrouble(m.text());

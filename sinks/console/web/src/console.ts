@@ -13,11 +13,15 @@ import type { Alarm, AlarmEvent, Frame, Health, Kind, ServerHello, Session, Site
 import { CANARY_LIMIT, type Sight, Watch } from "./sight.ts";
 import { Sounding } from "./sounding.ts";
 import { Stream } from "./stream.ts";
+import { Ticks } from "./ticks.ts";
 import { isStale, Values } from "./values.ts";
 
 /** How many devices' values the page asks for, as a sign of life. */
 const WATCHED = 256;
+/** Looking goes over many alarms: not for each event of a burst. */
 const LOOK_EVERY = 100;
+/** An animation frame that has not come by then does not come: the tab is in the background. */
+const DRAW_WITHIN = 250;
 /** Data may come more often, but nothing on the page flashes more than three times a second. */
 const BEAT_EVERY = 400;
 const RECOVERED_FOR = 12_000;
@@ -75,6 +79,7 @@ export class Console {
   private everSaw = false;
   private lastAsk = 0;
   private lastBeat = 0;
+  private lastLook = 0;
   private lastValues = 0;
   private lastInput = 0;
 
@@ -102,7 +107,9 @@ export class Console {
   private attentionAtSelect = 0;
 
   private readonly stream: Stream;
+  private readonly ticks = new Ticks(() => batch(() => this.follow()));
   private drawing = false;
+  private drawingSince = 0;
 
   constructor(private readonly build: string) {
     this.sound = new Sounding(() => this.stream?.report());
@@ -116,13 +123,14 @@ export class Console {
       onFrame: (frame, step) => batch(() => this.frame(frame, step)),
       onSignedOut: () => (this.who.value = { state: "signed_out", error: "" }),
       onConnecting: (attempt) => (this.attempt.value = attempt),
+      after: (ms, run) => this.ticks.after(ms, run),
     });
   }
 
   // ---- from outside: time, the network, the browser
 
   start(): void {
-    setInterval(() => batch(() => this.look()), LOOK_EVERY);
+    this.ticks.start();
     setInterval(() => void this.readSites(), SITES_EVERY);
     setInterval(() => this.summarise(), SUMMARY_EVERY);
     addEventListener("online", () => this.stream.hurry());
@@ -156,7 +164,7 @@ export class Console {
     else if (step.changes.length > 0) this.commands.arrived(this.list.seq);
     if (step.configured) void this.readSurroundings();
     this.watch.progress(this.stream.isCurrent(), this.list.seq, now);
-    this.look();
+    if (frame.h || step.replaced || now - this.lastLook >= LOOK_EVERY) this.look();
   }
 
   private hello(h: ServerHello): void {
@@ -212,6 +220,7 @@ export class Console {
   /** Looks whether the screen sees, and lets what depends on time follow. */
   private look(): void {
     const now = steadyNow();
+    this.lastLook = now;
     const sight = this.watch.look(now);
     const before = this.sight.value;
     if (sight.blind !== before.blind || (sight.blind && before.blind && sight.cause !== before.cause)) {
@@ -255,17 +264,24 @@ export class Console {
     location.reload();
   }
 
+  /** Called several times a second, whether anything came or not. */
+  private follow(): void {
+    if (this.drawing && steadyNow() - this.drawingSince >= DRAW_WITHIN) this.draw();
+    this.look();
+  }
+
   /** Moves the version once a drawn frame, or four times a second where nothing is drawn. */
   private redraw(): void {
     if (this.drawing) return;
     this.drawing = true;
-    const draw = () => {
-      if (!this.drawing) return;
-      this.drawing = false;
-      this.version.value++;
-    };
-    if (!document.hidden) requestAnimationFrame(draw);
-    setTimeout(draw, 250);
+    this.drawingSince = steadyNow();
+    if (!document.hidden) requestAnimationFrame(() => this.draw());
+  }
+
+  private draw(): void {
+    if (!this.drawing) return;
+    this.drawing = false;
+    this.version.value++;
   }
 
   /** What was raised since the last summary, for those who listen to the page. */

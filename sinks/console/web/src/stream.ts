@@ -3,6 +3,7 @@
 
 import type { Frame } from "./protocol.ts";
 import { Follower, type Step } from "./follower.ts";
+import type { Cancel } from "./ticks.ts";
 
 const RETRY_FIRST = 500;
 const RETRY_LAST = 8_000;
@@ -22,14 +23,15 @@ export interface StreamOptions {
   onFrame: (frame: Frame, step: Step) => void;
   onSignedOut: () => void;
   onConnecting: (attempt: number) => void;
+  after: (ms: number, run: () => void) => Cancel;
 }
 
 export class Stream {
   private socket: WebSocket | null = null;
   private attempt = 0;
-  private retryTimer: ReturnType<typeof setTimeout> | undefined;
-  private deadTimer: ReturnType<typeof setTimeout> | undefined;
-  private seenTimer: ReturnType<typeof setTimeout> | undefined;
+  private retry: Cancel | undefined;
+  private giveUp: Cancel | undefined;
+  private reporting = false;
   private told = "";
   private stopped = false;
 
@@ -69,14 +71,16 @@ export class Stream {
 
   /** Tells the gateway soon how far this page is and whether it is looked at and heard. */
   report(): void {
-    this.seenTimer ??= setTimeout(() => {
-      this.seenTimer = undefined;
+    if (this.reporting) return;
+    this.reporting = true;
+    this.options.after(SEEN_EVERY, () => {
+      this.reporting = false;
       const { follower, sound, visible } = this.options;
       const seen = { seen: follower.alarms.seq, visible: visible(), sound: sound() };
       const text = JSON.stringify(seen);
       if (text === this.told || !this.send(seen)) return;
       this.told = text;
-    }, SEEN_EVERY);
+    });
   }
 
   private connect(): void {
@@ -111,17 +115,17 @@ export class Stream {
     const wait = Math.min(RETRY_LAST, RETRY_FIRST * 2 ** this.attempt);
     this.attempt++;
     // Half of the wait is drawn by lot, so that a hundred pages do not come back at once.
-    this.retryTimer = setTimeout(() => this.connect(), wait * (0.5 + Math.random() / 2));
+    this.retry = this.options.after(wait * (0.5 + Math.random() / 2), () => this.connect());
   }
 
   private awaitFrame(): void {
-    clearTimeout(this.deadTimer);
-    this.deadTimer = setTimeout(() => this.closed(0), DEAD_AFTER);
+    this.giveUp?.();
+    this.giveUp = this.options.after(DEAD_AFTER, () => this.closed(0));
   }
 
   private drop(): void {
-    clearTimeout(this.retryTimer);
-    clearTimeout(this.deadTimer);
+    this.retry?.();
+    this.giveUp?.();
     const socket = this.socket;
     this.socket = null;
     if (!socket) return;

@@ -21,19 +21,17 @@ const urgent = ["red", "orange", "yellow", "blue", "fault"] as const;
 
 export function showInTab(console: Console): void {
   const icon = document.querySelector<HTMLLinkElement>("link[rel=icon]")!;
-  let alternate = false;
   const show = () => {
+    const alternate = Math.floor(console.now.value / 1_000) % 2 === 1;
     document.title = titleOf(console, document.hidden && alternate);
     const drawn = iconOf(console);
     if (icon.href !== drawn) icon.href = drawn;
   };
   // Once a second, because an icon is dear to draw; at once when the screen goes blind or sees again.
-  setInterval(() => {
-    alternate = !alternate;
-    show();
-  }, 1_000);
   effect(() => {
+    console.now.value;
     console.sight.value;
+    console.who.value;
     untracked(show);
   });
 }

@@ -62,6 +62,10 @@ function withStream(body: (stream: Stream, sockets: FakeSocket[], seen: { signed
     onFrame: () => undefined,
     onSignedOut: () => (seen.signedOut = true),
     onConnecting: () => undefined,
+    after: (ms, run) => {
+      const timer = setTimeout(run, ms);
+      return () => clearTimeout(timer);
+    },
   });
   try {
     stream.start();
