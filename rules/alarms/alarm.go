@@ -82,7 +82,7 @@ const (
 	Eased     EventType = "level_down" // better, not over
 	Rearmed   EventType = "rearmed"    // over, and back before it was closed
 	Cleared   EventType = "cleared"
-	Updated   EventType = "updated" // only flags changed: suppressed, latched, unverified confirmed
+	Updated   EventType = "updated" // only flags changed: suppressed, latched, unverified confirmed, first_out
 	Acked     EventType = "acked"
 	Unacked   EventType = "unacked"
 	Noted     EventType = "noted"
@@ -107,8 +107,18 @@ type Event struct {
 	N     int    `json:"n,omitempty"`     // the how-manieth event of its alarm
 	Step  int    `json:"step,omitempty"`  // levels of the alarm's rule at its point that were taken at Input so far
 	Latch bool   `json:"latch,omitempty"` // the rule keeps the alarm until a person resets it
+	Order Order  `json:"order,omitempty"` // as which of its site the alarm was raised
 	Key   string `json:"key,omitempty"`   // of the command, so that a repetition is recognised
 }
+
+// Order says whether an alarm was raised in the wake of another one of its site.
+// The first one that others followed is first_out.
+type Order string
+
+const (
+	First Order = "first"
+	Later Order = "later"
+)
 
 // DecodeEvent reads an event as the alarm log holds it at seq. An event that is
 // about no alarm has none.

@@ -20,8 +20,7 @@ type Cause struct {
 	Clock    int64
 }
 
-// firstOutWindow is how long after another alarm of its site an alarm is part of
-// the same cascade.
+// firstOutWindow is how long after another alarm of its site an alarm follows it.
 const firstOutWindow = 10 * 60 * 1000 // ms
 
 // Book holds every alarm that is not closed. One goroutine uses it.
@@ -40,8 +39,8 @@ type Book struct {
 	seen map[point]int // levels taken at head in this run
 	done map[point]int // levels taken at head according to the log
 
-	raised  map[string]int64 // by site: when its last alarm was raised
-	expiry  int64            // when the next shelf ends
+	newest  map[string]turn // by site: of the alarms that have an order, the one raised last
+	expiry  int64           // when the next shelf ends
 	closed  memory[closing]
 	answers memory[Event]
 }
@@ -53,8 +52,16 @@ type point struct{ rule, site, device, field string }
 type record struct {
 	alarm Alarm
 	point point
-	n     int  // events so far
-	latch bool // see Event.Latch
+	n     int   // events so far
+	latch bool  // see Event.Latch
+	order Order // see Event.Order
+}
+
+// turn is when an alarm was raised at its site, and as which.
+type turn struct {
+	alarm string
+	at    Time
+	order Order
 }
 
 // never is the end of a shelf nobody is on.
@@ -65,7 +72,7 @@ func NewBook() *Book {
 	return &Book{
 		open: map[string]*record{}, points: map[point]*record{}, tally: map[Tally]int{},
 		seen: map[point]int{}, done: map[point]int{},
-		raised: map[string]int64{}, expiry: never,
+		newest: map[string]turn{}, expiry: never,
 		closed: newMemory[closing](), answers: newMemory[Event](),
 	}
 }
@@ -134,6 +141,9 @@ func (b *Book) take(c *rules.Change, at Cause, out []Event) []Event {
 			return out
 		}
 		r, raised := b.raise(p, c, at)
+		if r.order == Later {
+			out = b.lead(p.site, at, out)
+		}
 		return append(out, b.record(r, raised, Event{Type: Raised, Note: c.Reason}, at))
 	}
 	next := r.alarm
@@ -155,11 +165,33 @@ func (b *Book) raise(p point, c *rules.Change, at Cause) (*record, Alarm) {
 	a.place(c)
 	a.take(c)
 	a.mark(flagBackfill, c.Backfill)
-	if c.Level != rules.Fault && !c.Backfill {
-		last, any := b.raised[p.site]
-		a.mark(flagFirstOut, !any || at.Clock-last >= firstOutWindow)
+	return &record{point: p, latch: c.Rule.Latch, order: b.order(p.site, c, at)}, a
+}
+
+// order says as which of its site an alarm is raised. Faults have none: they do not
+// tell how something spread; nor has history.
+func (b *Book) order(site string, c *rules.Change, at Cause) Order {
+	if c.Level == rules.Fault || c.Backfill {
+		return ""
 	}
-	return &record{point: p, latch: c.Rule.Latch}, a
+	last, any := b.newest[site]
+	if any && Time(at.Clock)-last.at < firstOutWindow {
+		return Later
+	}
+	return First
+}
+
+// lead marks the alarm that an alarm raised now is the first to follow: alone,
+// being the first says nothing.
+func (b *Book) lead(site string, at Cause, out []Event) []Event {
+	last := b.newest[site]
+	r := b.open[last.alarm]
+	if r == nil || last.order != First || r.alarm.has(flagFirstOut) {
+		return out
+	}
+	next := r.alarm
+	next.mark(flagFirstOut, true)
+	return append(out, b.record(r, next, Event{Type: Updated}, at))
 }
 
 // record makes the event that turns r into next, and r that.
@@ -167,7 +199,7 @@ func (b *Book) record(r *record, next Alarm, e Event, at Cause) Event {
 	r.n++
 	e.ID = fmt.Sprintf("%s-%s", next.ID, digest(8, next.ID, r.n, at.Position, at.Clock))
 	e.Time, e.Input, e.Alarm = Time(at.Clock), at.Position, next
-	e.N, e.Latch = r.n, r.latch
+	e.N, e.Latch, e.Order = r.n, r.latch, r.order
 	if at.Position == b.head {
 		e.Step = max(b.seen[r.point], b.done[r.point])
 	}
@@ -184,9 +216,7 @@ func (b *Book) keep(r *record, e *Event) {
 	if e.Key != "" {
 		b.answers.put(e.Key, *e)
 	}
-	if e.Alarm.WorstLevel != rules.Fault {
-		b.raised[r.point.site] = max(b.raised[r.point.site], int64(e.Alarm.RaisedTime))
-	}
+	b.remember(r.point.site, turn{e.Alarm.ID, e.Alarm.RaisedTime, r.order})
 	if e.Alarm.State != Closed {
 		b.tally[r.alarm.tally()]++
 		b.open[e.Alarm.ID], b.points[r.point] = r, r
@@ -199,6 +229,15 @@ func (b *Book) keep(r *record, e *Event) {
 	delete(b.open, e.Alarm.ID)
 	if was := b.points[r.point]; was != nil && was.alarm.ID == e.Alarm.ID {
 		delete(b.points, r.point)
+	}
+}
+
+// remember keeps the alarm of a site that was raised last, in whatever order they
+// are told: of two in one millisecond the later one followed.
+func (b *Book) remember(site string, t turn) {
+	last := b.newest[site]
+	if t.order != "" && (t.at > last.at || t.at == last.at && t.order == Later) {
+		b.newest[site] = t
 	}
 }
 
@@ -216,7 +255,10 @@ func (b *Book) Fold(e Event) {
 	if a.Contacts == nil {
 		a.Contacts = []devices.Contact{}
 	}
-	r := &record{point: point{a.Rule, a.Site, a.Device, a.Field}, n: e.N, latch: e.Latch}
+	r := &record{point: point{a.Rule, a.Site, a.Device, a.Field}, n: e.N, latch: e.Latch, order: e.Order}
+	if r.order == "" && a.has(flagFirstOut) {
+		r.order = First // written when the first was marked as it was raised
+	}
 	b.done[r.point] = max(b.done[r.point], e.Step)
 	b.keep(r, &e)
 }

@@ -27,16 +27,18 @@ type desk struct {
 	book *alarms.Book
 	log  []alarms.Event
 	at   alarms.Cause
+
+	stride int64 // ms from an entry to the next
 }
 
 func newDesk(t testing.TB) *desk {
-	return &desk{t: t, book: alarms.NewBook(), at: alarms.Cause{Position: 1, Clock: start}}
+	return &desk{t: t, book: alarms.NewBook(), at: alarms.Cause{Position: 1, Clock: start}, stride: 1000}
 }
 
-// next moves to the next input entry, a second later.
+// next moves to the next input entry, a stride later.
 func (d *desk) next() *desk {
 	d.at.Position++
-	d.at.Clock += 1000
+	d.at.Clock += d.stride
 	return d
 }
 
@@ -164,25 +166,25 @@ func expect(t testing.TB, got, want string) {
 
 func TestTheLifeOfAnAlarm(t *testing.T) {
 	d := newDesk(t)
-	expect(t, d.apply(gas(rules.Yellow)), "raised yellow active_unacked first_out")
+	expect(t, d.apply(gas(rules.Yellow)), "raised yellow active_unacked")
 	expect(t, d.apply(gas(rules.Yellow)), "")
 	d.do(alarms.Ack, alarms.Command{})
-	expect(t, d.apply(gas(rules.Red)), "level_up red active_unacked first_out")
+	expect(t, d.apply(gas(rules.Red)), "level_up red active_unacked")
 	if a := d.only(); a.AckedBy != "" || a.WorstLevel != rules.Red {
 		t.Errorf("after level_up: acked by %q, worst %s", a.AckedBy, a.WorstLevel)
 	}
 	d.do(alarms.Ack, alarms.Command{})
-	expect(t, d.apply(gas(rules.Yellow)), "level_down yellow active_acked first_out")
-	expect(t, d.apply(gas(rules.Normal)), "cleared normal cleared_unacked first_out")
+	expect(t, d.apply(gas(rules.Yellow)), "level_down yellow active_acked")
+	expect(t, d.apply(gas(rules.Normal)), "cleared normal cleared_unacked")
 	if a := d.only(); a.AckedBy != "李雷" || a.ClearedTime != alarms.Time(d.at.Clock) || a.WorstLevel != rules.Red {
 		t.Errorf("after cleared: %+v", a)
 	}
 	id := d.only().ID
-	expect(t, d.apply(gas(rules.Yellow)), "rearmed yellow active_unacked first_out")
+	expect(t, d.apply(gas(rules.Yellow)), "rearmed yellow active_unacked")
 	if a := d.only(); a.ID != id || a.AckedBy != "" || a.ClearedTime != 0 {
 		t.Errorf("after rearmed: %+v", a)
 	}
-	expect(t, d.apply(gas(rules.Normal)), "cleared normal cleared_unacked first_out")
+	expect(t, d.apply(gas(rules.Normal)), "cleared normal cleared_unacked")
 	d.do(alarms.Close, alarms.Command{Disposition: "real", Note: "换了阀门"})
 	if d.book.Len() != 0 {
 		t.Errorf("%d open alarms after closing", d.book.Len())
@@ -198,10 +200,10 @@ func TestLatchedStaysUntilReset(t *testing.T) {
 	d := newDesk(t)
 	d.apply(latched(rules.Red))
 	expect(t, d.refused(alarms.ResetLatch, alarms.Command{}).Code, "still_active")
-	expect(t, d.apply(latched(rules.Normal)), "updated red active_unacked first_out,latched")
+	expect(t, d.apply(latched(rules.Normal)), "updated red active_unacked latched")
 	expect(t, d.refused(alarms.Close, alarms.Command{Disposition: "real"}).Code, "still_active")
-	expect(t, d.apply(latched(rules.Yellow)), "rearmed yellow active_unacked first_out")
-	expect(t, d.apply(latched(rules.Normal)), "updated yellow active_unacked first_out,latched")
+	expect(t, d.apply(latched(rules.Yellow)), "rearmed yellow active_unacked")
+	expect(t, d.apply(latched(rules.Normal)), "updated yellow active_unacked latched")
 	d.next().do(alarms.ResetLatch, alarms.Command{})
 	if a := d.only(); a.State != alarms.ClearedUnacked || a.ClearedTime != alarms.Time(d.at.Clock) {
 		t.Errorf("after reset: %+v", a)
@@ -214,7 +216,7 @@ func TestALatchIsKnownFromTheLogAlone(t *testing.T) {
 	d := newDesk(t)
 	d.apply(latched(rules.Red))
 	b := fold(d.log, true)
-	expect(t, words(b.Reconcile(nil, d.next().at)), "updated red active_unacked first_out,latched")
+	expect(t, words(b.Reconcile(nil, d.next().at)), "updated red active_unacked latched")
 }
 
 func TestFlags(t *testing.T) {
@@ -228,9 +230,9 @@ func TestFlags(t *testing.T) {
 	suppressed := func(c *rules.Change) { c.Suppressed = true }
 	t.Run("unverified", func(t *testing.T) {
 		d := newDesk(t)
-		expect(t, d.apply(with(rules.Red, unverified)), "raised red active_unacked first_out,unverified")
+		expect(t, d.apply(with(rules.Red, unverified)), "raised red active_unacked unverified")
 		d.do(alarms.Ack, alarms.Command{})
-		expect(t, d.apply(gas(rules.Red)), "updated red active_acked first_out")
+		expect(t, d.apply(gas(rules.Red)), "updated red active_acked")
 	})
 	t.Run("history wakes nobody until it is news", func(t *testing.T) {
 		d := newDesk(t)
@@ -242,20 +244,43 @@ func TestFlags(t *testing.T) {
 	t.Run("folded away", func(t *testing.T) {
 		d := newDesk(t)
 		d.apply(gas(rules.Yellow))
-		expect(t, d.apply(with(rules.Yellow, suppressed)), "updated yellow active_unacked first_out,suppressed")
-		expect(t, d.apply(gas(rules.Yellow)), "level_up yellow active_unacked first_out")
-		expect(t, d.apply(with(rules.Yellow, suppressed)), "updated yellow active_unacked first_out,suppressed")
-		expect(t, d.apply(with(rules.Normal, suppressed)), "cleared normal cleared_unacked first_out")
+		expect(t, d.apply(with(rules.Yellow, suppressed)), "updated yellow active_unacked suppressed")
+		expect(t, d.apply(gas(rules.Yellow)), "level_up yellow active_unacked")
+		expect(t, d.apply(with(rules.Yellow, suppressed)), "updated yellow active_unacked suppressed")
+		expect(t, d.apply(with(rules.Normal, suppressed)), "cleared normal cleared_unacked")
 	})
 	t.Run("first out", func(t *testing.T) {
 		d := newDesk(t)
+		gas := func(field string, level rules.Level) rules.Change {
+			c := gas(level)
+			c.Field = &devices.Field{Name: field}
+			return c
+		}
+		expect(t, d.apply(gas("a", rules.Yellow)), "raised yellow active_unacked") // alone
+		expect(t, d.apply(gas("b", rules.Fault)), "raised fault active_unacked")   // tells of no spread
+		history := gas("c", rules.Red)
+		history.Backfill = true
+		expect(t, d.apply(history), "raised red active_unacked backfill") // nor does history
+		d.at.Clock += 596_999
+		expect(t, d.apply(gas("d", rules.Red)), "updated yellow active_unacked first_out; raised red active_unacked")
+		expect(t, d.apply(gas("e", rules.Red)), "raised red active_unacked")
+		d.at.Clock += 599_000
+		expect(t, d.apply(gas("f", rules.Red)), "raised red active_unacked") // a new story, alone so far
+		expect(t, d.apply(gas("a", rules.Normal)), "cleared normal cleared_unacked first_out")
+	})
+	t.Run("first out is not told of what is closed", func(t *testing.T) {
+		d := newDesk(t)
 		d.apply(gas(rules.Yellow))
-		second := change(gasRule(false), other, rules.Red)
-		expect(t, d.apply(second), "raised red active_unacked")
-		d.at.Clock += 600_000
-		third := gas(rules.Red)
-		third.Field = &devices.Field{Name: "co_ppm"}
-		expect(t, d.apply(third), "raised red active_unacked first_out")
+		d.apply(gas(rules.Normal))
+		d.do(alarms.Close, alarms.Command{})
+		expect(t, d.apply(change(gasRule(false), other, rules.Red)), "raised red active_unacked")
+	})
+	t.Run("first out of a log that marked it at once", func(t *testing.T) {
+		d := newDesk(t)
+		d.apply(gas(rules.Yellow))
+		d.log[0].Order, d.log[0].Alarm.Flags = "", []string{"first_out"}
+		d.book = fold(d.log, true)
+		expect(t, d.apply(change(gasRule(false), other, rules.Red)), "raised red active_unacked")
 	})
 }
 
@@ -268,7 +293,7 @@ func TestShelving(t *testing.T) {
 	expect(t, d.refused(alarms.Shelve, alarms.Command{Note: "检修", Until: d.at.Clock + 9*3_600_000}).Code, "too_long")
 	expect(t, d.refused(alarms.Unshelve, alarms.Command{}).Code, "not_shelved")
 	e := d.do(alarms.Shelve, alarms.Command{Note: "检修", Until: hour})
-	expect(t, words([]alarms.Event{e}), "shelved yellow active_unacked first_out,shelved")
+	expect(t, words([]alarms.Event{e}), "shelved yellow active_unacked shelved")
 	if r := d.refused(alarms.Shelve, alarms.Command{Note: "检修", Until: hour}); r.Code != "already_shelved" || r.By != "李雷" {
 		t.Errorf("%+v", r)
 	}
@@ -276,12 +301,12 @@ func TestShelving(t *testing.T) {
 		t.Errorf("next expiry %d %v", at, ok)
 	}
 	expect(t, words(d.book.Tick(alarms.Cause{Position: d.at.Position, Clock: hour - 1})), "")
-	expect(t, words(d.record(d.book.Tick(alarms.Cause{Position: d.at.Position, Clock: hour}))), "unshelved yellow active_unacked first_out")
+	expect(t, words(d.record(d.book.Tick(alarms.Cause{Position: d.at.Position, Clock: hour}))), "unshelved yellow active_unacked")
 	if _, ok := d.book.NextExpiry(); ok {
 		t.Error("an expiry is left")
 	}
 	d.do(alarms.Shelve, alarms.Command{Note: "检修", Until: hour + 3_600_000})
-	expect(t, d.apply(gas(rules.Red)), "level_up red active_unacked first_out") // shelved for something milder
+	expect(t, d.apply(gas(rules.Red)), "level_up red active_unacked") // shelved for something milder
 	d.do(alarms.Shelve, alarms.Command{Note: "检修", Until: hour + 3_600_000})
 	d.do(alarms.Unshelve, alarms.Command{})
 }

@@ -226,6 +226,39 @@ func TestEveryActivationOnce(t *testing.T) {
 	})
 }
 
+// First out is the alarm that followed none of its site within ten minutes and was
+// itself followed while it was open: told once, from the second one on. The oracle
+// looks at the whole log.
+func TestFirstOutIsWhoWasFollowed(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		d := newDesk(t)
+		d.stride = int64(rapid.SampledFrom([]int{1, 90, 400}).Draw(rt, "seconds a step")) * 1000
+		live(rt, d, map[string]rules.Change{}, nil)
+		if rapid.Bool().Draw(rt, "restart") {
+			d.book = fold(d.log, rapid.Bool().Draw(rt, "from the last events"))
+		}
+		want := map[string]bool{}
+		newest, led, closed := map[string]alarms.Alarm{}, map[string]bool{}, map[string]bool{}
+		for _, e := range d.log {
+			if closed[e.Alarm.ID] = e.Type == alarms.ClosedEv; e.Type != alarms.Raised || slices.Contains(e.Alarm.Flags, "backfill") {
+				continue
+			}
+			before, any := newest[e.Alarm.Site]
+			newest[e.Alarm.Site] = e.Alarm
+			if any && e.Alarm.RaisedTime-before.RaisedTime < 600_000 {
+				want[before.ID] = want[before.ID] || led[before.ID] && !closed[before.ID]
+			} else {
+				led[e.Alarm.ID] = true
+			}
+		}
+		for _, a := range d.book.Alarms() {
+			if got := slices.Contains(a.Flags, "first_out"); got != want[a.ID] {
+				rt.Fatalf("first out of %s is %v, want %v\n%s", a.ID, got, want[a.ID], words(d.log))
+			}
+		}
+	})
+}
+
 // What stands is what the levels say: an alarm is active and not latched exactly
 // where a level is not Normal, and a reconciliation changes nothing.
 func TestWhatStandsIsWhatTheLevelsSay(t *testing.T) {

@@ -54,12 +54,7 @@ func describe(a *alarms.Alarm) string {
 	if a.Limit != nil && a.Level != rules.Normal {
 		words = append(words, "limit "+number(*a.Limit)+a.Unit)
 	}
-	for _, flag := range a.Flags {
-		if flag != "first_out" {
-			words = append(words, flag)
-		}
-	}
-	return strings.Join(words, " ")
+	return strings.Join(append(words, a.Flags...), " ")
 }
 
 func number(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }

@@ -94,7 +94,7 @@ func TestOnTheJournal(t *testing.T) {
 	cookie := r.signIn(`{"token":"` + token + `"}`)
 	b := r.browse(token)
 	id := r.judge.raise(t, r.gas(1), rules.Red)
-	other := r.judge.raise(t, r.gas(2), rules.Yellow)
+	other := r.judge.raise(t, r.gas(2), rules.Yellow) // with it the first is first out
 	entry := devices.AppendReadings(nil, devices.ReadingsEntry{Readings: []devices.Reading{{
 		Device: r.gas(1), Time: 1782541926000, Received: 1782541926081,
 		Values: []devices.Value{{Field: r.gas(1).Kind.Fields[0], Number: 52.9}},
@@ -105,7 +105,7 @@ func TestOnTheJournal(t *testing.T) {
 	if status, body := r.call("POST", "/api/v1/alarms/"+id+"/ack", "", `{"note":"去看"}`, "Cookie", cookie, "Idempotency-Key", "k"); status != 200 {
 		t.Fatalf("ack: %d %s", status, body)
 	}
-	b.until(func(page *page) bool { return page.seq == 3 && len(page.values) == 1 })
+	b.until(func(page *page) bool { return page.seq == 4 && len(page.values) == 1 })
 	if _, _, list := b.look(); !maps.Equal(list, r.server.hub.standing()) || len(list) != 2 {
 		t.Errorf("the page shows %v", list)
 	}
@@ -119,10 +119,10 @@ func TestOnTheJournal(t *testing.T) {
 	defer r.stop()
 	r.judge.raise(t, r.gas(3), rules.Orange)
 	later := r.browser(token)
-	later.page.epoch, later.page.seq, later.page.alarms = b.page.epoch, 2, b.page.alarms
+	later.page.epoch, later.page.seq, later.page.alarms = b.page.epoch, 3, b.page.alarms
 	later.connect()
 	defer later.leave()
-	later.until(func(page *page) bool { return page.seq == 4 && len(page.values) == 1 })
+	later.until(func(page *page) bool { return page.seq == 5 && len(page.values) == 1 })
 	if got := strings.Join(later.page.notes, " "); got != "hello resume e e" {
 		t.Errorf("after a restart the frames are %q", got)
 	}
@@ -132,10 +132,10 @@ func TestOnTheJournal(t *testing.T) {
 	if status, body := r.call("GET", "/api/v1/session", "", "", "Cookie", cookie); status != http.StatusOK || !strings.Contains(body, "李雷") {
 		t.Errorf("after a restart the session is %d %s", status, body)
 	}
-	if status, body := r.call("POST", "/api/v1/alarms/"+id+"/ack", "", `{"note":"去看"}`, "Cookie", cookie, "Idempotency-Key", "k"); status != 200 || !strings.Contains(body, `"seq":3`) {
+	if status, body := r.call("POST", "/api/v1/alarms/"+id+"/ack", "", `{"note":"去看"}`, "Cookie", cookie, "Idempotency-Key", "k"); status != 200 || !strings.Contains(body, `"seq":4`) {
 		t.Errorf("the repetition after a restart: %d %s", status, body)
 	}
-	if _, body := r.call("GET", "/api/v1/alarms/"+id+"/events", token, ""); strings.Count(body, `"type":`) != 2 || !strings.Contains(body, "去看") {
+	if _, body := r.call("GET", "/api/v1/alarms/"+id+"/events", token, ""); strings.Count(body, `"type":`) != 3 || !strings.Contains(body, "去看") || !strings.Contains(body, `"first_out"`) {
 		t.Errorf("timeline is %s", body)
 	}
 	if _, ok := r.server.hub.alarm(other); !ok {

@@ -231,24 +231,6 @@ export function tallies(alarms: readonly Alarm[]): Map<string, Tally> {
   return found;
 }
 
-const FOLLOWS_WITHIN = 600_000; // ms, as the gateway counts it
-
-/** The alarms that came first where another of their site followed: alone, being the first says nothing. */
-export function firsts(alarms: readonly Alarm[]): Set<string> {
-  const bySite = new Map<string, number[]>();
-  for (const a of alarms) {
-    if (a.worst_level === "fault" || !a.raised_time) continue;
-    const times = bySite.get(a.site);
-    if (times) times.push(Date.parse(a.raised_time));
-    else bySite.set(a.site, [Date.parse(a.raised_time)]);
-  }
-  const led = (a: Alarm) => {
-    const at = Date.parse(a.raised_time ?? "");
-    return bySite.get(a.site)?.filter((t) => t >= at && t - at < FOLLOWS_WITHIN).length! > 1;
-  };
-  return new Set(alarms.filter((a) => hasFlag(a, "first_out") && led(a)).map((a) => a.id));
-}
-
 /** The red alarms that nobody has taken. They stand first, so the rest is not looked at. */
 export function unackedReds(alarms: readonly Alarm[]): Alarm[] {
   const end = alarms.findIndex((a) => a.level !== "red" || attention(a) > 0);

@@ -4,7 +4,7 @@
 import { batch, computed, signal } from "@preact/signals";
 import * as api from "./api.ts";
 import { addressOf, filterIn, isSamePlace, type Place, placeIn, withFilter } from "./address.ts";
-import { Alarms, attention, type Filter, firsts, isFiltering, isUnacked, matches, noFilter, tallies } from "./alarms.ts";
+import { Alarms, attention, type Filter, isFiltering, isUnacked, matches, noFilter, tallies } from "./alarms.ts";
 import { ServerClock, steadyNow } from "./clock.ts";
 import { Commands } from "./commands.ts";
 import { type Change, Follower, type Step } from "./follower.ts";
@@ -58,7 +58,6 @@ export class Console {
   readonly alarms = computed<readonly Alarm[]>(() => (this.version.value, this.list.all().slice()));
   /** By site, once a second: it goes over all alarms. */
   readonly siteTallies = computed(() => (this.now.value, this.loaded.value, tallies(this.list.all())));
-  readonly firsts = computed(() => (this.now.value, this.loaded.value, firsts(this.list.all())));
   readonly counts = computed(() => (this.version.value, this.list.counts()));
 
   // Sight and time.

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Alarms, type Counts, firsts, type Group, inOrder, matches, noFilter, tallies, unackedReds } from "../src/alarms.ts";
+import { Alarms, type Counts, type Group, inOrder, matches, noFilter, tallies, unackedReds } from "../src/alarms.ts";
 import type { Alarm, Level } from "../src/protocol.ts";
 import { Chance, makeAlarm, randomAlarm } from "./make.ts";
 
@@ -72,17 +72,4 @@ test("the reds nobody has taken are exactly those", () => {
     const expected = alarms.filter((a) => a.level === "red" && a.state === "active_unacked" && !a.flags.some((f) => f === "shelved" || f === "suppressed"));
     assert.deepEqual(unackedReds(alarms.sort(inOrder)).map((a) => a.id), expected.sort(inOrder).map((a) => a.id));
   }
-});
-
-test("being the first is told only where another alarm of the site followed in time", () => {
-  const at = (minute: number) => `2026-06-27T06:${String(minute).padStart(2, "0")}:00.000Z`;
-  const first = (id: string, site: string, minute: number) => makeAlarm(id, { site, flags: ["first_out"], raised_time: at(minute) });
-  const found = firsts([
-    first("led", "one", 0),
-    makeAlarm("followed", { site: "one", raised_time: at(9) }),
-    first("alone", "two", 0),
-    makeAlarm("too late", { site: "two", raised_time: at(10) }),
-    makeAlarm("a fault", { site: "two", level: "fault", raised_time: at(1) }),
-  ]);
-  assert.deepEqual([...found], ["led"]);
 });

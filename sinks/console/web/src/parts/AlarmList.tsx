@@ -99,11 +99,10 @@ function Row({ alarm, index, height, selected }: { alarm: Alarm; index: number; 
 }
 
 export function Flags({ alarm }: { alarm: Alarm }) {
-  const { firsts } = useConsole();
   return (
     <>
       {shownFlags
-        .filter((flag) => (flag === "first_out" ? firsts.value.has(alarm.id) : hasFlag(alarm, flag)))
+        .filter((flag) => hasFlag(alarm, flag))
         .map((flag) => (
           <em key={flag} class={`flag ${flag}`}>
             {word("flag", flag)}

@@ -1,4 +1,4 @@
-import { unackedReds } from "../alarms.ts";
+import { hasFlag, unackedReds } from "../alarms.ts";
 import { useConsole } from "../context.ts";
 import { formatAge, formatNumber, formatValue } from "../format.ts";
 import { wakes } from "../horn.ts";
@@ -9,7 +9,7 @@ import { Shape } from "./Level.tsx";
 export function Takeover() {
   const console = useConsole();
   const reds = unackedReds(console.alarms.value).filter(wakes);
-  const first = reds.find((a) => console.firsts.value.has(a.id)) ?? reds[0];
+  const first = reds.find((a) => hasFlag(a, "first_out")) ?? reds[0];
   if (!first) return null;
   const live = console.liveValue(first)?.value ?? null;
   return (
