@@ -45,10 +45,14 @@ func (m *deviceMemory) count(c *codec.Counter, f *Field, shows float64, at int64
 		}
 	}
 	memory.at, memory.last = at, shows
-	if c.Increment {
-		return grown, true
+	if n = memory.sum + shows; c.Increment {
+		n = grown
 	}
-	return memory.sum + shows, true
+	if math.IsInf(n, 0) { // no counter comes that far: it begins anew
+		memory.sum = 0
+		return 0, false
+	}
+	return n, true
 }
 
 func (m *deviceMemory) counter(f *Field) *counterMemory {

@@ -252,6 +252,10 @@ func (d *Decoded) mapped(value *Value, v *codec.Value) bool {
 		}
 		value.Number *= ratio
 	}
+	if math.IsInf(value.Number, 0) {
+		d.reject(codec.CodeNotFinite, value.Field.Name, fmt.Sprintf("%s is beyond all numbers once it is multiplied by %s", value.Field.Name, strings.Join(v.Item.Ratio, ", ")), "check the parameters of the device and its site")
+		return false
+	}
 	if !v.Counts() {
 		value.Quality, value.Over = value.Field.assess(value.Number)
 	}

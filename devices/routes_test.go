@@ -1,6 +1,7 @@
 package devices
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -198,11 +199,46 @@ func TestFilters(t *testing.T) {
 	}
 }
 
-// FuzzRoutes: no payload under any foreign topic trips the shipped routes; what
-// comes out is finite, of a device the credential covers, and in the books.
+// everything is a route file that uses what the shipped ones leave out.
+const everything = `
+routes:
+  - topic: every/{device}
+    skip: 2
+    samples: "list[]?(json)"
+    device: {from: "{device}", strip: "x-", table: {a: meter}}
+    time: {paths: [t, at.t], formats: [auto, "dd.MM.yy HH:mm"], tz_lies: "+08:00"}
+    history: {path: mode, is: [old]}
+    quality: {ok: good, no: bad}
+    sentinels: [-999]
+    nothing: ["--"]
+    values:
+      - {path: "c[0]?.n", field: energy_import_kwh, scale: 0.1, counter: {rollover: 65536}}
+      - {path: "c[quality=q,time=t].i", field: energy_export_kwh, counter: {as: increment}}
+      - {path: v, field: voltage_a_v, pt: {param: ct_ratio}, zero_is_fault: true}
+      - {path: "{device}.{time}.w", split: "|", parts: ["", voltage_b_v, ""]}
+      - {path: "hex", field: voltage_c_v, hex: true}
+      - {path: flags, bits: {"0": breaker_on, "4-7": energy_import_kwh}}
+      - {path: word, field: breaker_on, words: {"on": 1, "off": 0}}
+      - path: "s(senml)"
+        names: {"": voltage_a_v, n: {field: current_a_a, unit: mA, ct: 3, device: gw-000}}
+      - {path: "faults.{field,quality=q}", fault: true, nothing: ["0"]}
+  - {topic: "word/{device}", status: {path: s.w, online: ["1"], offline: ["0"]}}
+  - {topic: "own/{device}", codec: house}
+`
+
+// FuzzRoutes: no payload under any foreign topic trips a route; what comes out
+// is finite, of a device the credential covers, and in the books.
 func FuzzRoutes(f *testing.F) {
 	kinds := shippedKinds(f)
 	registry, routes := fieldRegistry(f, kinds), shippedRoutes(f, kinds)
+	more, err := ParseRoutes([]RouteText{{"everything.yaml", []byte(everything)}}, kinds)
+	if err != nil {
+		f.Fatal(err)
+	}
+	routes.list = append(routes.list, more.list...)
+	f.Add("every/x-a", []byte(`xx{"list":["{\"t\":1656311525,\"at\":{\"t\":\"27.06.22 14:32\"},\"mode\":\"old\",\"c\":[{\"n\":65535,\"i\":1,\"q\":\"ok\",\"t\":3},{\"i\":2,\"q\":\"?\"}],\"v\":0,\"gw-000\":{\"1656311525\":{\"w\":\"1|2\"}},\"hex\":\"0xff\",\"flags\":255,\"word\":\"on\",\"s\":[{\"bn\":\"x\",\"bt\":1,\"v\":2},{\"n\":\"n\",\"t\":-5,\"vb\":true}],\"faults\":{\"a\":{\"q\":\"no\"},\"b\":7}}"]}`))
+	f.Add("word/meter", []byte(`{"s":{"w":1}}`))
+	f.Add("own/meter", []byte(`{"ts":1656311525000,"values":{"voltage_a_v":231.4}}`))
 	text, err := os.ReadFile("testdata/routes.txt")
 	if err != nil {
 		f.Fatal(err)
@@ -227,8 +263,16 @@ func FuzzRoutes(f *testing.F) {
 			if r.Device.Site.ID != "canteen" {
 				t.Errorf("the credential of canteen spoke for %s", r.Device.Key())
 			}
+			for _, x := range r.Values {
+				if math.IsNaN(x.Number) || math.IsInf(x.Number, 0) {
+					t.Errorf("%s is %v", x.Field.Name, x.Number)
+				}
+			}
 		}
 		for _, r := range v.Rejections {
+			if r.Code == CodeGatewayFault {
+				t.Error(r.Detail)
+			}
 			if r.Byte < 0 || r.Byte > 4*len(payload)+1 {
 				t.Errorf("byte %d of %d: %+v", r.Byte, len(payload), r)
 			}

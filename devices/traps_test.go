@@ -300,6 +300,24 @@ values:
 	}
 }
 
+// TestT20CounterBeyondAllNumbers: sums and ratios that overflow are no values,
+// and cost no later one.
+func TestT20CounterBeyondAllNumbers(t *testing.T) {
+	x := newTrap(t, `
+time: {paths: [t]}
+values:
+  - {path: sum, field: energy_import_kwh, counter: {}}
+  - {path: inc, field: energy_export_kwh, counter: {as: increment}}
+  - {path: v, field: voltage_a_v, pt: {param: ct_ratio}}`)
+	for i, c := range []struct{ payload, want string }{
+		{`"sum":1.7e308,"inc":-1.7e308,"v":1.7e308`, "energy_import_kwh=1.7e+308(bad)\n  not_finite voltage_a_v: voltage_a_v is beyond all numbers once it is multiplied by ct_ratio"},
+		{`"sum":1.6e308,"inc":1.7e308,"v":1`, "  meter at 2026-06-27T03:58:21 voltage_a_v=80\n"},
+		{`"sum":1.65e308,"inc":1.7e308`, "energy_import_kwh=1.65e+308(bad) energy_export_kwh=0\n"},
+	} {
+		x.becomes(fmt.Sprintf(`{"t":%d,%s}`, 1782532700+i, c.payload), c.want)
+	}
+}
+
 func TestT21UnitOfTheRoute(t *testing.T) {
 	for _, c := range []struct{ item, sent, want string }{
 		{"{path: v, field: voltage_a_v, unit: mV}", "230100", "voltage_a_v=230.1"},
