@@ -484,6 +484,7 @@ func FuzzConn(f *testing.F) {
 	f.Add(packet(0x32, 0, 1, 't', 0, 5, 3, 0x23, 0, 1, 'x'), true)
 	f.Add([]byte{0x62, 2, 0, 4, 0x30, 0xff, 0xff, 0x7f}, false)
 	f.Add([]byte{0x36, 0x80, 0x80, 0x80, 0x80}, true)
+	f.Add(packet(0x32, 0, 1, 't', 0, 5, 0x80, 0x80, 0x80, 0x80, 0x80, 0, 'x'), true)
 	f.Fuzz(func(t *testing.T, stream []byte, five bool) {
 		version := byte(4)
 		if five {
@@ -526,7 +527,16 @@ func others(stream []byte, version byte) (took []string) {
 		if pk.FixedHeader.Decode(first) != nil || pk.PublishDecode(body) != nil || pk.FixedHeader.Qos > 0 && pk.PacketID == 0 {
 			return took
 		}
+		if version == 5 && longLength(body[2+len(pk.TopicName)+2*min(int(pk.FixedHeader.Qos), 1):]) {
+			return took
+		}
 		took = append(took, describe(&wire.Publish{Topic: []byte(pk.TopicName), Payload: pk.Payload, QoS: pk.FixedHeader.Qos,
 			PacketID: pk.PacketID, Retained: pk.FixedHeader.Retain, Dup: pk.FixedHeader.Dup}))
 	}
+}
+
+// longLength reports whether b begins with a length of more than the four bytes
+// that MQTT allows; the library takes one in properties.
+func longLength(b []byte) bool {
+	return len(b) > 4 && b[0]&b[1]&b[2]&b[3]&0x80 != 0
 }
