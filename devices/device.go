@@ -65,10 +65,21 @@ type Field struct {
 	Range     [2]float64      `yaml:"range"`               // what the sensor can credibly say, both ends included
 	Danger    Direction       `yaml:"danger,omitempty"`    // over-range on this side counts as the worst level, to be verified
 	Sentinels []float64       `yaml:"sentinels,omitempty"` // numbers that mean "no value"
+	MaxDelta  *MaxDelta       `yaml:"max_delta,omitempty"` // a value further from those before it is suspect
 	States    map[string]Text `yaml:"states,omitempty"`    // for enumerations: what each number says
 
 	hash  uint64    // of the name, the same in every process
 	codes []float64 // the keys of States
+}
+
+// MaxDelta is how far a value may lie from the one before it: Value, or a design
+// value of the device or its site times Factor. Where Per is given, that far in
+// this time or less, and proportionally further in longer ones.
+type MaxDelta struct {
+	Value  float64       `yaml:"value,omitempty"`
+	Param  string        `yaml:"param,omitempty"`
+	Factor float64       `yaml:"factor,omitempty"` // 0 means 1
+	Per    time.Duration `yaml:"per,omitempty"`
 }
 
 // Kind is a type of device.
@@ -162,6 +173,23 @@ func (d *Device) Param(name string) (float64, bool) {
 	}
 	v, ok := d.Site.Params[name]
 	return v, ok
+}
+
+// MaxDelta is how far a value of the field may lie from the one before it; not ok
+// where nothing is said of the field, or nobody has set the design value.
+func (d *Device) MaxDelta(f *Field) (limit float64, ok bool) {
+	switch m := f.MaxDelta; {
+	case m == nil:
+		return 0, false
+	case m.Param == "":
+		return m.Value, true
+	default:
+		v, ok := d.Param(m.Param)
+		if m.Factor != 0 {
+			v *= m.Factor
+		}
+		return v, ok && v > 0
+	}
 }
 
 // Baseline is the newest baseline of a field that holds at a time, Unix ms.

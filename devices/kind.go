@@ -182,6 +182,9 @@ func (f *Field) check(complain func(path, format string, args ...any), at string
 	default:
 		complain(at+".danger", "unknown direction %q, want one of: high, low, both", f.Danger)
 	}
+	if f.MaxDelta != nil {
+		f.checkMaxDelta(complain, at+".max_delta")
+	}
 	for i, s := range f.Sentinels {
 		if math.IsNaN(s) || math.IsInf(s, 0) {
 			complain(fmt.Sprintf("%s.sentinels[%d]", at, i), "sentinel %v: a device cannot send it, leave it out", s)
@@ -198,6 +201,27 @@ func (f *Field) checkRange(complain func(path, format string, args ...any), at s
 		complain(at+".range", "field %q needs a range: what the sensor can credibly say", f.Name)
 	case low >= high:
 		complain(at+".range", "range [%v, %v]: the lower end comes first", low, high)
+	}
+}
+
+func (f *Field) checkMaxDelta(complain func(path, format string, args ...any), at string) {
+	m := f.MaxDelta
+	if len(f.States) > 0 {
+		complain(at, "a field with states does not jump: leave max_delta out")
+		return
+	}
+	switch wide := f.Range[1] - f.Range[0]; {
+	case (m.Value == 0) == (m.Param == ""):
+		complain(at, "max_delta: want either value or param, how far a value may lie from the one before it")
+	case m.Param == "" && m.Factor != 0:
+		complain(at+".factor", "factor is for param: write the number as value")
+	case m.Value < 0 || m.Factor < 0 || math.IsNaN(m.Value+m.Factor) || math.IsInf(m.Value+m.Factor, 0):
+		complain(at, "max_delta %v: want a number above 0", m.Value+m.Factor)
+	case m.Value > wide && wide > 0:
+		complain(at+".value", "max_delta %v is wider than the range %v to %v: nothing could ever jump", m.Value, f.Range[0], f.Range[1])
+	}
+	if m.Per < 0 {
+		complain(at+".per", "per %s is negative", m.Per)
 	}
 }
 

@@ -96,7 +96,7 @@ func TestKindDefaults(t *testing.T) {
 func TestKindErrors(t *testing.T) {
 	for _, c := range []struct{ name, from, to, want string }{
 		{"unknown key", "range:", "rnage:", `gas.yaml:8:5: unknown key "rnage", did you mean "range"?`},
-		{"key of no kind", "danger: high", "colour: red", `gas.yaml:9:5: unknown key "colour", want one of: danger, name, range, sentinels, states, title, unit`},
+		{"key of no kind", "danger: high", "colour: red", `gas.yaml:9:5: unknown key "colour", want one of: danger, max_delta, name, range, sentinels, states, title, unit`},
 		{"range order", "[0, 100]", "[100, 0]", `gas.yaml:8:12: range [100, 0]: the lower end comes first`},
 		{"no range", "    range: [0, 100]\n", "", `gas.yaml:5:5: field "gas_lel_pct" needs a range: what the sensor can credibly say`},
 		{"infinite range", "[0, 100]", "[0, .inf]", `gas.yaml:8:12: range [0, +Inf]: both ends must be numbers`},
@@ -114,6 +114,13 @@ func TestKindErrors(t *testing.T) {
 		{"silence", "interval: 1m", "interval: 1m\nsilence: 30s", `gas.yaml:4:10: silence 30s is shorter than interval 1m0s: every device would be silent`},
 		{"file name", "kind: gas", "kind: oil", `gas.yaml:1:7: kind "oil" stands in the file of "gas": name the file oil.yaml`},
 		{"sentinel", "danger: high", "sentinels: [.nan]", `gas.yaml:9:17: sentinel NaN: a device cannot send it, leave it out`},
+		{"a jump wider than the range", "danger: high", "max_delta: {value: 101}", `gas.yaml:9:24: max_delta 101 is wider than the range 0 to 100: nothing could ever jump`},
+		{"a jump of nothing", "danger: high", "max_delta: {per: 1m}", `gas.yaml:9:16: max_delta: want either value or param, how far a value may lie from the one before it`},
+		{"a jump twice", "danger: high", "max_delta: {value: 5, param: rated_current_a}", `gas.yaml:9:16: max_delta: want either value or param, how far a value may lie from the one before it`},
+		{"a jump downwards", "danger: high", "max_delta: {value: -5}", `gas.yaml:9:16: max_delta -5: want a number above 0`},
+		{"a factor of a number", "danger: high", "max_delta: {value: 5, factor: 2}", `gas.yaml:9:35: factor is for param: write the number as value`},
+		{"time backwards", "danger: high", "max_delta: {value: 5, per: -1m}", `gas.yaml:9:32: per -1m0s is negative`},
+		{"states do not jump", "    states:", "    max_delta: {value: 1}\n    states:", `gas.yaml:12:16: a field with states does not jump: leave max_delta out`},
 		{"syntax", "name: {zh: 气, en: Gas}", "name: {zh: 气", `gas.yaml:3:1: ',' or '}' must be specified`},
 		{"key twice", "interval: 1m", "interval: 1m\ninterval: 2m", `gas.yaml:4:1: `},
 		{"two documents", "interval: 1m", "interval: 1m\n---\na: 1", `gas.yaml:`},

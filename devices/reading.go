@@ -5,7 +5,7 @@ type Quality uint8
 
 const (
 	Good    Quality = iota
-	Suspect         // credible enough to judge, not to trust: beyond the range on the dangerous side
+	Suspect         // credible enough to judge, not to trust: beyond the range on the dangerous side, or a jump
 	Bad             // not a measurement: sentinel, impossible value
 )
 

@@ -99,6 +99,9 @@ const (
 	sampleOver
 	sampleBackfill
 	sampleTrigger // at a joint: it is the trigger's
+	sampleJump    // it lies too far from the values before it: see jumps
+
+	sampleDoubtful = sampleSuspect | sampleJump
 )
 
 // newSample is a value as rules see it.
@@ -135,7 +138,7 @@ func (x *sample) quality() devices.Quality {
 	switch {
 	case x.is(sampleBad):
 		return devices.Bad
-	case x.is(sampleSuspect):
+	case x.is(sampleDoubtful):
 		return devices.Suspect
 	}
 	return devices.Good

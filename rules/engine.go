@@ -104,7 +104,8 @@ func (e *Engine) NextDeadline() (int64, bool) {
 	return 0, false
 }
 
-// Judge takes a reading. It says nothing of presence: see Spoke.
+// Judge takes a reading, and marks those of its values as suspect that jump. It
+// says nothing of presence: see Spoke.
 func (e *Engine) Judge(r *devices.Reading, now int64, out []Change) []Change {
 	if !r.Judged() {
 		return out
@@ -131,13 +132,16 @@ func (e *Engine) Judge(r *devices.Reading, now int64, out []Change) []Change {
 			p.addSensor(e.builtin.sensorFault)
 		}
 		x := newSample(r, v)
-		out = p.take(e, x, out)
+		var jumps bool
+		if out, jumps = p.take(e, x, out); jumps {
+			v.Quality = max(v.Quality, devices.Suspect)
+		}
 		for _, j := range d.joints {
 			switch p.field {
 			case j.field:
-				out = j.take(e, x, out)
+				out, _ = j.take(e, x, out)
 			case j.trigger:
-				out = j.take(e, x.asTrigger(), out)
+				out, _ = j.take(e, x.asTrigger(), out)
 			}
 		}
 	}
@@ -217,7 +221,7 @@ func (d *device) join(f, trigger *devices.Field) *point {
 	d.pointOf(f)
 	d.pointOf(trigger)
 	j := newPoint(d, f)
-	j.trigger = trigger
+	j.trigger, j.jumps = trigger, jumpsAt(d.Device, trigger)
 	j.order = d.order + int64(1+len(d.Kind.Fields)+len(d.joints))*maxWatches
 	d.points, d.joints = append(d.points, j), append(d.joints, j)
 	return j

@@ -64,7 +64,7 @@ func (c *expected) trigger(s *state, x *sample) {
 	case !x.judged():
 	case c.while.beyond(v, c.worse == devices.Low):
 		s.beyond = asked
-	case !x.is(sampleSuspect):
+	case !x.is(sampleDoubtful):
 		s.beyond = 0
 	}
 }

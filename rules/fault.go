@@ -21,7 +21,7 @@ func (sensor) step(s *state, x *sample) {
 		if s.run == badInARow {
 			level = Fault
 		}
-	case x.is(sampleSuspect):
+	case x.is(sampleDoubtful):
 		s.run = 0
 	default:
 		s.run, level = 0, Normal

@@ -62,9 +62,9 @@ func TestAnyHistoryEndsAsTheOrderedOne(t *testing.T) {
 	}
 }
 
-// house is where all histories happen: to one device of the first kind, or to one
-// of the second, which may be an hour late.
-type house [2]*devices.Registry
+// house is where all histories happen: to one device, which may be ten minutes late
+// or an hour, and whose values may jump or not.
+type house []*devices.Registry
 
 const houseFields = `
 name: {zh: 屋, en: house}
@@ -79,14 +79,16 @@ fields:
   - {name: mode_state, title: {zh: 态, en: mode}, states: {"0": {zh: 零, en: zero}, "1": {zh: 一, en: one}, "2": {zh: 二, en: two}, "3": {zh: 三, en: three}}}
 `
 
-func newHouse(t *testing.T) *house {
-	var h house
-	for i, lateness := range []string{"10m", "1h"} {
-		k, err := devices.ParseKind("house.yaml", []byte("kind: house\nlateness: "+lateness+houseFields))
+func newHouse(t *testing.T) (h house) {
+	const no = "sentinels: [-999]"
+	for _, c := range []struct{ lateness, jump string }{
+		{"10m", no}, {"10m", no}, {"1h", no}, {"10m", no + ", max_delta: {value: 9}"}, {"1h", no + ", max_delta: {value: 4, per: 1m}"},
+	} {
+		k, err := devices.ParseKind("house.yaml", []byte("kind: house\nlateness: "+c.lateness+strings.ReplaceAll(houseFields, no, c.jump)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		h[i], err = devices.NewRegistry(devices.RegistryOptions{
+		r, err := devices.NewRegistry(devices.RegistryOptions{
 			Kinds: []*devices.Kind{k}, Sites: []*devices.Site{{ID: "s"}},
 			Devices: []devices.DeviceConfig{{Site: "s", ID: "d", Kind: "house", Baselines: []devices.Baseline{
 				{Field: "both_mm", Value: 10, From: time.UnixMilli(start).Add(4 * time.Minute)},
@@ -96,8 +98,9 @@ func newHouse(t *testing.T) *house {
 		if err != nil {
 			t.Fatal(err)
 		}
+		h = append(h, r)
 	}
-	return &h
+	return h
 }
 
 // scenario is what a history is about: a rule, and the numbers its field may have.
@@ -125,7 +128,7 @@ var scenarios = [...]scenario{
 		rule.Confirm = pick(r, []rules.Confirm{{N: 2, Of: 3}, {N: 2, Of: 2}, {N: 3, Of: 5}, {N: 5, Of: 8}})
 	}},
 	{name: "rate", field: "both_mm", worse: devices.Both, numbers: []float64{0, 1, 2, 4, 5, 7, 10, 20}, over: 300, limits: []float64{2, 3, 5}, change: func(r *rand.Rand, rule *rules.Rule) {
-		rule.Measure = &rules.Measure{Quantity: rules.Rate, Over: pick(r, []time.Duration{10 * time.Minute, 31*time.Minute + time.Second, 2 * time.Hour}), Per: 5 * time.Minute, Samples: pick(r, []int{2, 3, 5})}
+		rule.Measure = &rules.Measure{Quantity: rules.Rate, Over: pick(r, []time.Duration{10 * time.Minute, 31*time.Minute + time.Second, 2 * time.Hour}), Per: 5 * time.Minute, Samples: pick(r, []int{2, 3, 5}), Span: pick(r, []time.Duration{0, 30 * time.Second, 6 * time.Minute})}
 		if r.IntN(3) == 0 {
 			rule.Confirm = rules.Confirm{N: 2, Of: 3}
 		}
@@ -194,10 +197,10 @@ const (
 // restart happens behind arrival number at, from the snapshot behind number from.
 type restart struct{ at, from int }
 
-func (h *house) draw(seed uint64) *history {
+func (h house) draw(seed uint64) *history {
 	r := rand.New(rand.NewPCG(seed, 0))
 	x := &history{scenario: r.IntN(len(scenarios)), after: int64(r.IntN(1200)) * 1000}
-	x.registry = pick(r, []*devices.Registry{h[0], h[0], h[1]})
+	x.registry = pick(r, h)
 	x.device, _ = x.registry.DeviceByKey("s/d")
 	s := &scenarios[x.scenario]
 	x.rule = s.rule(r, x.device.Kind.ID)
@@ -336,7 +339,7 @@ func (m *message) payload() []byte {
 func (x *history) samples() (out []modelSample) {
 	for _, m := range x.messages {
 		for _, v := range m.values {
-			out = append(out, modelSample{start + m.time, m.seq, v.number, v.modelQuality, v.field != x.rule.Field})
+			out = append(out, modelSample{time: start + m.time, seq: m.seq, value: v.number, quality: v.modelQuality, trigger: v.field != x.rule.Field})
 		}
 	}
 	return out
@@ -481,7 +484,7 @@ func (g *gateway) open() (string, error) {
 	level, line, alarm := rules.Normal, "normal", rules.Normal
 	for _, c := range g.engine.Levels(nil) {
 		if c.Rule.ID == "rule" {
-			level, line = c.Level, fmt.Sprintf("%s %v of %v since %d", c.Level, c.Value, c.Limit, c.Sample-start)
+			level, line = c.Level, fmt.Sprintf("%s %v of %v since %d, unverified %v", c.Level, c.Value, c.Limit, c.Sample-start, c.Unverified)
 		}
 	}
 	for _, a := range g.book.Alarms() {
@@ -524,7 +527,7 @@ func (x *history) verdict() (wrong string, alarmed bool) {
 		return "on the way: " + err.Error(), true
 	}
 	end := start + x.messages[len(x.messages)-1].time
-	m := &model{rule: x.rule, baselines: x.device.Baselines}
+	m := &model{rule: x.rule, baselines: x.device.Baselines, jump: x.jump()}
 	for _, c := range []struct{ at, any, ordered, model string }{
 		{"at the end", anyEnd, orderedEnd, m.level(x.samples(), end).String()},
 		{"after the end", anyAfter, orderedAfter, m.level(x.samples(), end+x.after).String()},
@@ -541,6 +544,16 @@ func (x *history) verdict() (wrong string, alarmed bool) {
 	return "", ordered.worst() > rules.Normal
 }
 
+// jump is how far values may jump of what the history is about.
+func (x *history) jump() *devices.MaxDelta {
+	name := x.rule.Field
+	if x.rule.Expect != nil {
+		name = x.rule.Expect.While.Field
+	}
+	f, _ := x.device.Kind.Field(name)
+	return f.MaxDelta
+}
+
 // backfills says that what came late was history, so that the level is told of
 // the first reading that is news.
 func (x *history) backfills() bool {
@@ -552,7 +565,7 @@ func firstWord(s string) string {
 	return word
 }
 
-func (h *house) check(t *testing.T, seed uint64) (scenario int, alarmed bool) {
+func (h house) check(t *testing.T, seed uint64) (scenario int, alarmed bool) {
 	x := h.draw(seed)
 	wrong, alarmed := x.verdict()
 	if wrong == "" {

@@ -133,7 +133,7 @@ type claims struct{ beyond, better, up, down uint8 }
 // At orange and red, and where a single sample trips, doubt raises at once; where
 // several must agree, it has its vote.
 func (l *ladder) weigh(s *state, x *sample, c claims) claims {
-	if !x.is(sampleSuspect) || x.is(sampleOver) {
+	if !x.is(sampleDoubtful) || x.is(sampleOver) {
 		return c
 	}
 	c.down &= s.better
@@ -148,7 +148,7 @@ func (l *ladder) weigh(s *state, x *sample, c claims) claims {
 // move turns one step on or off, or starts or stops its wait.
 func (l *ladder) move(s *state, x *sample, i int, c claims) {
 	bit := uint8(1) << i
-	on, suspect := s.on&bit != 0, x.is(sampleSuspect)
+	on, suspect := s.on&bit != 0, x.is(sampleDoubtful)
 	switch {
 	case c.up&bit != 0 && on:
 		s.since[i] = never
@@ -243,7 +243,7 @@ func (l *ladder) settle(s *state, x *sample) {
 		s.limit = l.steps[top].limit
 	}
 	s.level, s.cause = level, *x
-	s.doubt = level != Normal && x.flags&(sampleSuspect|sampleOver) != 0
+	s.doubt = level != Normal && x.is(sampleDoubtful|sampleOver)
 }
 
 // confirm ends the doubt about a level, or makes it news, when x says again what
@@ -256,7 +256,7 @@ func (l *ladder) confirm(s *state, x *sample, beyond uint8) {
 	if beyond&top == 0 || x.is(sampleOver) {
 		return
 	}
-	if s.doubt && (!x.is(sampleSuspect) || s.beyond&top != 0) {
+	if s.doubt && (!x.is(sampleDoubtful) || s.beyond&top != 0) {
 		s.doubt, s.cause = false, *x
 	}
 	if s.backfill() && !x.is(sampleBackfill) {

@@ -17,9 +17,10 @@ type measureText struct {
 }
 
 type rateText struct {
-	Over    devices.Duration `yaml:"over"`
-	Per     devices.Duration `yaml:"per"`
-	Samples int              `yaml:"samples"`
+	Over    devices.Duration  `yaml:"over"`
+	Per     devices.Duration  `yaml:"per"`
+	Samples int               `yaml:"samples"`
+	Span    *devices.Duration `yaml:"span"`
 }
 
 type windowText struct {
@@ -54,7 +55,7 @@ func (c *checker) measure(t *ruleText, r *Rule) {
 	}
 	if m.Rate != nil {
 		r.Measure = &Measure{Quantity: Rate, Over: time.Duration(m.Rate.Over), Per: time.Duration(m.Rate.Per), Samples: m.Rate.Samples}
-		c.rate(m.Rate, t, at+".rate")
+		r.Measure.Span = c.rate(m.Rate, t, at+".rate")
 		n++
 	}
 	if m.Delta != nil {
@@ -62,7 +63,7 @@ func (c *checker) measure(t *ruleText, r *Rule) {
 		n++
 	}
 	if n != 1 {
-		c.complain(at, "want one of rate: {over: …, per: …, samples: …}, delta: {}, sum: {over: …}, growth: {over: …}")
+		c.complain(at, "want one of rate: {over: …, per: …, samples: …, span: …}, delta: {}, sum: {over: …}, growth: {over: …}")
 	}
 	if len(t.Steps) > 0 && t.Steps[0].Is != nil {
 		c.complain(at, "states are not measured: leave measure out, or give the steps limits")
@@ -70,7 +71,9 @@ func (c *checker) measure(t *ruleText, r *Rule) {
 	r.Unit = t.Unit
 }
 
-func (c *checker) rate(m *rateText, t *ruleText, at string) {
+// rate checks a rate and tells its span, a quarter of the window where none is
+// given: a noisy sensor that sends fast would have a velocity after a few seconds.
+func (c *checker) rate(m *rateText, t *ruleText, at string) (span time.Duration) {
 	c.over(m.Over, at+".over")
 	if m.Per <= 0 {
 		c.complain(at+".per", "per %s: want the time a rate is told for, e.g. 24h for units a day", time.Duration(m.Per))
@@ -81,6 +84,13 @@ func (c *checker) rate(m *rateText, t *ruleText, at string) {
 	if t.Unit == "" {
 		c.complain(c.at, "want unit: that of the rate, e.g. mm/d")
 	}
+	if m.Span == nil {
+		return time.Duration(m.Over) / 4
+	}
+	if span = time.Duration(*m.Span); span <= 0 || span >= time.Duration(m.Over) {
+		c.complain(at+".span", "span %s: want how far the first and the last reading lie apart at least, more than 0 and less than over %s", span, time.Duration(m.Over))
+	}
+	return span
 }
 
 func (c *checker) over(d devices.Duration, at string) {
@@ -110,6 +120,9 @@ func (c *checker) confirm(t *ruleText, r *Rule) {
 func (c *checker) fitsMeasure(r *Rule, f *devices.Field) {
 	if r.Measure != nil && len(f.States) > 0 {
 		c.complain(c.at+".measure", "%s holds states, which are not measured", f.Name)
+	}
+	if f.MaxDelta != nil && tripsAtOnce(f.Name) {
+		c.complain(c.at, "%s trips on its first sample, always: leave its max_delta out of the kind %s", f.Name, r.Kind)
 	}
 	faultOnly := !slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Level != Fault })
 	if !tripsAtOnce(f.Name) || faultOnly {

@@ -34,10 +34,11 @@ rules:
 func TestMeasuresAreRead(t *testing.T) {
 	w := newWorld(t)
 	r := w.parse(measuredRule)[0]
-	if *r.Measure != (rules.Measure{Quantity: rules.Rate, Over: 24 * time.Hour, Per: 24 * time.Hour, Samples: 5}) || r.Unit != "m/d" || r.Confirm != (rules.Confirm{N: 2, Of: 3}) {
+	if *r.Measure != (rules.Measure{Quantity: rules.Rate, Over: 24 * time.Hour, Per: 24 * time.Hour, Samples: 5, Span: 6 * time.Hour}) || r.Unit != "m/d" || r.Confirm != (rules.Confirm{N: 2, Of: 3}) {
 		t.Errorf("%+v %+v", r.Measure, r)
 	}
 	for text, want := range map[string]rules.Measure{
+		"rate: {over: 24h, per: 24h, samples: 5, span: 1h}": {Quantity: rules.Rate, Over: 24 * time.Hour, Per: 24 * time.Hour, Samples: 5, Span: time.Hour},
 		"sum: {over: 24h}":   {Quantity: rules.Sum, Over: 24 * time.Hour},
 		"growth: {over: 1h}": {Quantity: rules.Growth, Over: time.Hour},
 		"delta: {}":          {Quantity: rules.Delta},
@@ -59,7 +60,7 @@ func TestMeasuresAreRead(t *testing.T) {
 
 func TestComplaintsAboutMeasuresSayWhere(t *testing.T) {
 	for _, c := range []struct{ name, text, old, new, want string }{
-		{"two measures", measuredRule, "samples: 5}}", "samples: 5}, delta: {}}", `8:14: want one of rate: {over: …, per: …, samples: …}, delta: {}, sum: {over: …}, growth: {over: …}`},
+		{"two measures", measuredRule, "samples: 5}}", "samples: 5}, delta: {}}", `8:14: want one of rate: {over: …, per: …, samples: …, span: …}, delta: {}, sum: {over: …}, growth: {over: …}`},
 		{"no measure", measuredRule, "{rate: {over: 24h, per: 24h, samples: 5}}", "{}", `8:14: want one of rate`},
 		{"unknown measure", measuredRule, "{rate:", "{rat:", `8:15: unknown key "rat", did you mean "rate"?`},
 		{"unknown word of a rate", measuredRule, "samples:", "sample:", `8:43: unknown key "sample", did you mean "samples"?`},
@@ -67,6 +68,8 @@ func TestComplaintsAboutMeasuresSayWhere(t *testing.T) {
 		{"too long a window", measuredRule, "over: 24h", "over: 8760h", `8:28: over 8760h0m0s: want the length of the window, 1m0s to 744h0m0s`},
 		{"no per", measuredRule, "per: 24h, ", "", `8:21: per 0s: want the time a rate is told for, e.g. 24h for units a day`},
 		{"one sample has no slope", measuredRule, "samples: 5", "samples: 1", `8:52: samples 1: want how many a slope needs at least, 2 to 48`},
+		{"no span", measuredRule, "samples: 5", "samples: 5, span: 0s", `8:61: span 0s: want how far the first and the last reading lie apart at least, more than 0 and less than over 24h0m0s`},
+		{"a span that no window has", measuredRule, "samples: 5", "samples: 5, span: 24h", `8:61: span 24h0m0s: want how far`},
 		{"a rate without its unit", measuredRule, "    unit: m/d\n", "", `3:5: want unit: that of the rate, e.g. mm/d`},
 		{"a unit of nothing", measuredRule, "measure: {rate: {over: 24h, per: 24h, samples: 5}}", "latch: true", `9:11: the unit of a value is its field's: unit is for what a measure makes of it`},
 		{"more than there are", measuredRule, "n: 2", "n: 4", `10:18: n 4: want 2 to 3, the samples that must agree of the last 3`},
@@ -76,6 +79,7 @@ func TestComplaintsAboutMeasuresSayWhere(t *testing.T) {
 		{"measured states", strings.Replace(measuredRule, "pond_level_m", "detector_state", 1), "kind: pond", "kind: gas", `8:14: detector_state holds states, which are not measured`},
 		{"gas waits for no slope", strings.Replace(measuredRule, "pond_level_m", "gas_lel_pct", 1), "kind: pond", "kind: gas", `8:14: gas_lel_pct trips on its first sample, always: leave measure out`},
 		{"gas waits for no second sample", strings.Replace(measuredRule, "pond_level_m", "gas_lel_pct", 1), "kind: pond", "kind: gas", `10:14: gas_lel_pct trips on its first sample, always: leave confirm out`},
+		{"gas doubts no jump", strings.Replace(measuredRule, "pond_level_m", "co_ppm", 1), "kind: pond", "kind: air", `3:5: co_ppm trips on its first sample, always: leave its max_delta out of the kind air`},
 		{"a level of its own", measuredRule, "unit: m/d", "unit: m/d\n    level: red", `10:12: level stands beside expect; a rule with limits has a level in every step`},
 		{"steps of an expectation", expectingRule, "level: red", "level: red\n    worse: high", `10:12: a rule that expects a state has no worse: only expect and level`},
 		{"no level", expectingRule, "    level: red\n", "", `3:5: unknown level "", want one of: blue, yellow, orange, red, fault`},

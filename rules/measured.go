@@ -58,7 +58,7 @@ func (m *measured) take(s *state, x *sample) (value float64, ok bool) {
 		w := m.window(s)
 		w.add(x.time, x.number, rateSlots)
 		w.drop(x.time - m.over())
-		return rounded(w.slope(m.measure.Per)), len(w.slots) >= m.measure.Samples
+		return rounded(w.slope(m.measure.Per)), len(w.slots) >= m.measure.Samples && x.time-w.slots[0].time >= m.measure.Span.Milliseconds()
 	case Growth:
 		m.count(m.window(s), x.time, m.window(s).counted(x.number))
 	default:
@@ -109,7 +109,7 @@ func (m *measured) expiry(s *state) int64 {
 // expire lets go of what has left the window and judges what is left of the sum.
 func (m *measured) expire(s *state, now int64) {
 	s.window.drop(now - m.over())
-	if s.last.flags&(sampleSuspect|sampleOver) != 0 {
+	if s.last.is(sampleDoubtful | sampleOver) {
 		return
 	}
 	y := s.last

@@ -29,7 +29,7 @@ func (w *world) hourly(field string, numbers ...float64) *world {
 	return w
 }
 
-const velocity = `field: gnss_dx_mm, measure: {rate: {over: 24h, per: 24h, samples: 5}}, unit: mm/d, worse: both, clear: {hysteresis: 1}, steps: [{level: yellow, limit: 5}, {level: red, limit: 20}]`
+const velocity = `field: gnss_dx_mm, measure: {rate: {over: 24h, per: 24h, samples: 5, span: 4h}}, unit: mm/d, worse: both, clear: {hysteresis: 1}, steps: [{level: yellow, limit: 5}, {level: red, limit: 20}]`
 
 func TestARateIsTheRobustSlopeOfTheWindow(t *testing.T) {
 	w := slopeWorld(t, velocity, devices.DeviceConfig{})
@@ -41,6 +41,15 @@ func TestARateIsTheRobustSlopeOfTheWindow(t *testing.T) {
 	w.hourly("gnss_dx_mm", 104, 104).expect() // the median is as fast as before
 	w.hourly("gnss_dx_mm", 104).expect("r east/s1 gnss_dx_mm yellow 15.2")
 	w.hourly("gnss_dx_mm", 104, 104, 104, 104, 104).expect("r east/s1 gnss_dx_mm normal 3.714286")
+}
+
+func TestARateNeedsItsSpan(t *testing.T) {
+	w := slopeWorld(t, `field: gnss_dx_mm, measure: {rate: {over: 24m, per: 1h, samples: 3}}, unit: mm/h, worse: both, clear: {hysteresis: 1}, steps: [{level: red, limit: 5}]`, devices.DeviceConfig{})
+	for n := range 12 {
+		w.see("east/s1", "gnss_dx_mm", float64(n)).after(30 * time.Second)
+	}
+	w.expect() // five and a half minutes
+	w.see("east/s1", "gnss_dx_mm", 12).expect("r east/s1 gnss_dx_mm red 120")
 }
 
 func TestARateDoesNotFollowOneOutlier(t *testing.T) {
@@ -61,7 +70,7 @@ func TestARateForgetsWhatHasLeftTheWindow(t *testing.T) {
 }
 
 func TestTangentAngleIsARateAgainstTheUniformVelocity(t *testing.T) {
-	w := slopeWorld(t, `field: gnss_dx_mm, measure: {rate: {over: 24h, per: 24h, samples: 5}}, unit: mm/d, worse: both, clear: {hysteresis: 0}, steps: [
+	w := slopeWorld(t, `field: gnss_dx_mm, measure: {rate: {over: 24h, per: 24h, samples: 5, span: 4h}}, unit: mm/d, worse: both, clear: {hysteresis: 0}, steps: [
 		{level: yellow, limit: {param: v0_mm_d}}, {level: orange, limit: {param: v0_mm_d, factor: 5.67}}, {level: red, limit: {param: v0_mm_d, factor: 11.43}}]`,
 		devices.DeviceConfig{Params: map[string]float64{"v0_mm_d": 2.4}})
 	w.hourly("gnss_dx_mm", 0, 0.1, 0.2, 0.3, 0.4).expect("r east/s1 gnss_dx_mm yellow 2.4")

@@ -9,9 +9,8 @@ import (
 	"fengsui/rules"
 )
 
-// The reference model says what level a rule must have at a moment, given all
-// samples up to then. It knows no order of arrival, no state that is continued,
-// no tail, no timer and no snapshot: every answer begins at the first sample.
+// The reference model says what level a rule must have, given all samples up to then.
+// It knows no order of arrival, no tail, no timer: it begins at the first sample.
 
 // modelSample is one value at its place in event time.
 type modelSample struct {
@@ -20,12 +19,14 @@ type modelSample struct {
 	value   float64
 	quality modelQuality
 	trigger bool // of the field that asks, not of the rule's own
+	doubt   bool // it jumps
 }
 
 // model is a rule with what it looks up at the device.
 type model struct {
 	rule      *rules.Rule
 	baselines []devices.Baseline
+	jump      *devices.MaxDelta // of the rule's field, or of the one that asks
 }
 
 // level is that of the rule at now.
@@ -34,10 +35,31 @@ func (m *model) level(samples []modelSample, now int64) rules.Level {
 	slices.SortStableFunc(seen, func(a, b modelSample) int {
 		return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.seq, b.seq))
 	})
+	m.doubt(seen)
 	if m.rule.Expect != nil {
 		return m.expected(seen, now)
 	}
 	return m.ladder(m.looks(seen, now), now)
+}
+
+// doubt marks the values that lie too far from both values before them.
+func (m *model) doubt(samples []modelSample) {
+	var before []modelSample
+	for i := range samples {
+		x := &samples[i]
+		if m.jump == nil || x.quality != isGood || x.trigger != (m.rule.Expect != nil) {
+			continue
+		}
+		x.doubt = len(before) > 0
+		for _, y := range before[max(len(before)-2, 0):] {
+			limit := m.jump.Value
+			if m.jump.Per > 0 {
+				limit *= max(1, float64(x.time-y.time)/float64(m.jump.Per.Milliseconds()))
+			}
+			x.doubt = x.doubt && math.Abs(x.value-y.value) > limit
+		}
+		before = append(before, *x)
+	}
 }
 
 // looks is what the ladder sees, at each sample and when something leaves a sum.
@@ -58,8 +80,8 @@ func (m *model) looks(samples []modelSample, now int64) (out []modelSample) {
 	for _, x := range samples {
 		at := x.time + m.rule.Measure.Over.Milliseconds()
 		seen := judged(samples, func(y modelSample) bool { return y.time < at })
-		if x.quality == isGood && at <= now && seen[len(seen)-1].quality != isOver {
-			x.time = at
+		if x.quality == isGood && at <= now && seen[len(seen)-1].quality != isOver && !seen[len(seen)-1].doubt {
+			x.time, x.doubt = at, false
 			x.value, _ = m.measure(seen, at)
 			falls = append(falls, x)
 		}
@@ -91,7 +113,7 @@ func (m *model) measure(samples []modelSample, t int64) (float64, bool) {
 		}
 		return 0, false
 	case rules.Rate:
-		return m.slope(places(good, over, 48, t))
+		return m.slope(places(good, over, 48, t), t)
 	case rules.Growth:
 		good = grown(good)
 	}
@@ -131,35 +153,33 @@ func places(samples []modelSample, over, n, t int64) (out [][]modelSample) {
 }
 
 // slope is the median of those between the means of any two places.
-func (m *model) slope(places [][]modelSample) (float64, bool) {
+func (m *model) slope(places [][]modelSample, t int64) (float64, bool) {
 	var at, value, slopes []float64
-	for _, p := range places {
+	for i, p := range places {
 		var t, v float64
 		for _, x := range p {
 			t, v = t+float64(x.time-p[0].time), v+x.value
 		}
 		at = append(at, float64(p[0].time-places[0][0].time)+t/float64(len(p)))
 		value = append(value, v/float64(len(p)))
-	}
-	for i := range at {
-		for j := i + 1; j < len(at); j++ {
-			slopes = append(slopes, (value[j]-value[i])/(at[j]-at[i])*float64(m.rule.Measure.Per.Milliseconds()))
+		for j := range i {
+			slopes = append(slopes, (value[i]-value[j])/(at[i]-at[j])*float64(m.rule.Measure.Per.Milliseconds()))
 		}
 	}
-	if len(places) < m.rule.Measure.Samples {
+	first := places[0]
+	if len(at) < m.rule.Measure.Samples || t-first[len(first)-1].time < m.rule.Measure.Span.Milliseconds() {
 		return 0, false
 	}
 	slices.Sort(slopes)
-	n := len(slopes)
-	return micro((slopes[(n-1)/2] + slopes[n/2]) / 2), true
+	return micro((slopes[(len(slopes)-1)/2] + slopes[len(slopes)/2]) / 2), true
 }
 
 func micro(v float64) float64 { return math.Round(v*1e6) / 1e6 }
 
-// rung is a step: since when values are bad enough to reach it, good enough to leave.
+// rung is a step: whether it is on, and when it turns if nothing more is heard.
 type rung struct {
-	bad, good int64
-	on        bool
+	due int64
+	on  bool
 }
 
 // ladder walks the looks: the level is that of the highest step that is on.
@@ -168,7 +188,7 @@ func (m *model) ladder(looks []modelSample, now int64) rules.Level {
 	for i, x := range looks {
 		m.wait(steps, x.time)
 		for n := range steps {
-			m.turn(steps, n, looks[:i+1])
+			m.turn(&steps[n], n, looks[:i+1])
 		}
 	}
 	m.wait(steps, now)
@@ -181,88 +201,65 @@ func (m *model) ladder(looks []modelSample, now int64) rules.Level {
 	return level
 }
 
-// turn tells step n what the last look says.
-func (m *model) turn(steps []rung, n int, looks []modelSample) {
-	s, x := &steps[n], looks[len(looks)-1]
-	bad := m.bad(n, x)
+// turn tells step n what the last look says; wait turns it when the time has come.
+func (m *model) turn(s *rung, n int, looks []modelSample) {
+	step, x := m.rule.Steps[n], looks[len(looks)-1]
+	again := func(says func(int, modelSample) bool) bool { return len(looks) > 1 && says(n, looks[len(looks)-2]) }
+	alone := !x.doubt || m.rule.Confirm.N > 0 || step.Level >= rules.Orange
 	switch {
-	case x.quality == isOver, m.agreed(n, looks):
-		s.good = 0
-		if s.bad == 0 && !s.on {
-			s.bad = x.time
-		}
-		if !s.on && (x.quality == isOver || m.rule.Steps[n].For == 0) {
-			m.reach(steps, n)
-		}
-	case !bad && m.good(n, x):
-		s.bad = 0
-		if s.good == 0 && s.on {
-			s.good = x.time
-		}
-		if s.on && m.rule.Clear.For == 0 {
-			*s = rung{}
-		}
-	default:
-		s.bad, s.good = 0, 0
+	case x.quality == isOver && !s.on: // waits for nothing
+		s.due = x.time
+	case x.quality == isOver, m.agreed(n, looks) && (alone || again(m.bad)):
+		s.shall(true, x.time+step.For.Milliseconds())
+	case m.good(n, x) && (!x.doubt || again(m.good)):
+		s.shall(false, x.time+m.rule.Clear.For.Milliseconds())
+	case !x.doubt, s.on && !m.good(n, x): // doubt alone ends no wait
+		s.due = 0
+	}
+}
+
+func (s *rung) shall(on bool, due int64) {
+	if s.on == on {
+		s.due = 0
+	} else if s.due == 0 {
+		s.due = due
 	}
 }
 
 // agreed says that enough of the last looks were bad.
 func (m *model) agreed(n int, looks []modelSample) bool {
-	votes, c := 0, m.rule.Confirm
-	for _, x := range looks[max(len(looks)-max(c.Of, 1), 0):] {
-		if m.bad(n, x) {
-			votes++
-		}
-	}
-	return votes >= max(c.N, 1)
+	last := slices.Clone(looks[max(len(looks)-max(m.rule.Confirm.Of, 1), 0):])
+	return len(slices.DeleteFunc(last, func(x modelSample) bool { return !m.bad(n, x) })) >= max(m.rule.Confirm.N, 1)
 }
 
 func (m *model) bad(n int, x modelSample) bool {
 	step := m.rule.Steps[n]
-	switch {
-	case x.quality == isOver:
-		return true
-	case step.Is != nil:
-		return slices.Contains(step.Is, x.value)
-	case m.rule.Worse == devices.Low:
-		return x.value <= step.Limit.Value
-	case m.rule.Worse == devices.Both:
-		return math.Abs(x.value) >= step.Limit.Value
-	}
-	return x.value >= step.Limit.Value
+	return x.quality == isOver || slices.Contains(step.Is, x.value) || step.Is == nil && m.worse(x.value) >= m.worse(step.Limit.Value)
 }
 
 func (m *model) good(n int, x modelSample) bool {
-	limit, h := m.rule.Steps[n].Limit.Value, m.rule.Clear.Hysteresis
+	limit := m.worse(m.rule.Steps[n].Limit.Value) - m.rule.Clear.Hysteresis
+	return !m.bad(n, x) && (m.rule.Steps[n].Is != nil || m.worse(x.value) < limit)
+}
+
+// worse is the value as one that is worse the higher it is.
+func (m *model) worse(v float64) float64 {
 	switch m.rule.Worse {
 	case devices.Low:
-		return x.value > limit+h
+		return -v
 	case devices.Both:
-		x.value = math.Abs(x.value)
+		return math.Abs(v)
 	}
-	return m.rule.Steps[n].Is != nil || x.value < limit-h
+	return v
 }
 
-// reach turns a step on, and of limits also those below.
-func (m *model) reach(steps []rung, n int) {
-	for i := range n + 1 {
-		if i == n || m.rule.Steps[n].Is == nil {
-			steps[i] = rung{on: true}
-		}
-	}
-}
-
-// wait turns steps whose time is up, in the order of those times.
+// wait turns steps whose time is up, in that order; a limit takes those below along.
 func (m *model) wait(steps []rung, now int64) {
 	for {
 		first, end := -1, now+1
 		for i, s := range steps {
-			if up := s.bad + m.rule.Steps[i].For.Milliseconds(); s.bad != 0 && up < end {
-				first, end = i, up
-			}
-			if down := s.good + m.rule.Clear.For.Milliseconds(); s.good != 0 && down < end {
-				first, end = i, down
+			if s.due != 0 && s.due < end {
+				first, end = i, s.due
 			}
 		}
 		switch {
@@ -271,7 +268,11 @@ func (m *model) wait(steps []rung, now int64) {
 		case steps[first].on:
 			steps[first] = rung{}
 		default:
-			m.reach(steps, first)
+			for i := range first + 1 {
+				if i == first || m.rule.Steps[i].Is == nil {
+					steps[i] = rung{on: true}
+				}
+			}
 		}
 	}
 }
@@ -284,12 +285,11 @@ func (m *model) expected(samples []modelSample, now int64) rules.Level {
 		case !x.trigger:
 			there = x.quality == isGood && slices.Contains(m.rule.Expect.Is, x.value)
 		case x.quality != isBad:
-			asked = x.value >= m.rule.Expect.While.Limit.Value
+			asked = x.value >= m.rule.Expect.While.Limit.Value || asked && x.doubt
 		}
-		switch {
-		case !asked || there:
+		if !asked || there {
 			since = 0
-		case since == 0:
+		} else if since == 0 {
 			since = x.time
 		}
 	}

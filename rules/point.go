@@ -22,7 +22,8 @@ type point struct {
 	// event-time order. What is older has become part of every watch's base, and
 	// nothing older than that is taken any more.
 	tail    []sample
-	folded  int64 // event time of the newest sample in the bases
+	folded  int64  // event time of the newest sample in the bases
+	jumps   *jumps // nil where the field may change as it likes
 	watches []*watch
 }
 
@@ -55,7 +56,7 @@ type watch struct {
 }
 
 func newPoint(d *device, f *devices.Field) *point {
-	return &point{device: d, field: f, folded: math.MinInt64, order: d.order + int64(1+slices.Index(d.Kind.Fields, f))*maxWatches}
+	return &point{device: d, field: f, jumps: jumpsAt(d.Device, f), folded: math.MinInt64, order: d.order + int64(1+slices.Index(d.Kind.Fields, f))*maxWatches}
 }
 
 // maxWatches is how many timers one point may have, for the order of timers.
@@ -78,21 +79,25 @@ func (p *point) addSensor(r *Rule) {
 
 func (p *point) newest() *sample { return &p.tail[len(p.tail)-1] }
 
-// take judges a sample, at its place in event time.
-func (p *point) take(e *Engine, x sample, out []Change) []Change {
+// take judges a sample, at its place in event time, and reports whether it jumps.
+func (p *point) take(e *Engine, x sample, out []Change) (_ []Change, jumps bool) {
 	switch {
 	case len(p.tail) == 0 || !x.before(p.newest()):
 		p.tail = append(p.tail, x)
+		p.mark(len(p.tail) - 1)
+		jumps = p.newest().is(sampleJump)
 		for _, w := range p.watches {
 			out = w.follow(p.newest(), out)
 		}
 		p.fold()
 	case x.time < p.newest().time-p.lateness() || x.time < p.folded:
-		return out // too late to change anything
+		return out, false // too late to change anything
 	default:
 		at := p.insert(x)
+		others := p.markLate(at)
+		jumps = p.tail[at].is(sampleJump)
 		for _, w := range p.watches {
-			out = w.insert(at, out)
+			out = w.insert(at, others, out)
 		}
 	}
 	for _, w := range p.watches {
@@ -100,7 +105,7 @@ func (p *point) take(e *Engine, x sample, out []Change) []Change {
 			e.waits.set(&w.timer)
 		}
 	}
-	return out
+	return out, jumps
 }
 
 // insert puts a late sample at its place and returns that.
@@ -128,6 +133,9 @@ func (p *point) fold() {
 		for _, w := range p.watches {
 			w.cond.step(&w.base, &p.tail[n])
 		}
+		if p.jumps != nil && p.compares(&p.tail[n]) {
+			p.jumps.leave(&p.tail[n])
+		}
 		n++
 	}
 	p.folded = p.tail[n-1].time
@@ -139,7 +147,7 @@ func (w *watch) follow(x *sample, out []Change) []Change {
 	if x.time < w.live.at {
 		// A timer was faster than this sample: what it decided is forgotten, unless
 		// it is decided so again.
-		return w.insert(len(w.point.tail)-1, out)
+		return w.insert(len(w.point.tail)-1, turned{}, out)
 	}
 	for w.live.due <= x.time {
 		w.cond.pass(&w.live, w.live.due)
@@ -157,17 +165,18 @@ func (w *watch) replay() {
 	}
 }
 
-// insert goes over the tail again after a late sample took its place there. A
+// insert goes over the tail again after a late sample took its place there, and
+// turned others. A
 // level that was reached meanwhile and is over again is told as well: the
 // ordered run would have raised it.
-func (w *watch) insert(at int, out []Change) []Change {
+func (w *watch) insert(at int, others turned, out []Change) []Change {
 	was, is := w.base.copy(), w.base.copy()
 	var missed, had, reached state
 	for i := range w.point.tail {
 		x := &w.point.tail[i]
 		if i != at {
 			had = w.walk(&was, x.time, had)
-			w.cond.step(&was, x)
+			w.cond.step(&was, others.before(x, i))
 			had = worse(had, was)
 		}
 		reached = w.walk(&is, x.time, reached)

@@ -43,6 +43,7 @@ func (d *device) inheritPoint(e *Engine, old *point) {
 		p.addSensor(e.builtin.sensorFault)
 	}
 	p.tail, p.folded = old.tail, old.folded
+	p.keepJumps(old.jumps)
 	for _, w := range p.watches {
 		passed := int64(math.MinInt64)
 		if was := old.watch(w.rule.ID); was != nil {

@@ -72,6 +72,7 @@ type Measure struct {
 	Over     time.Duration `json:",omitempty"`
 	Per      time.Duration `json:",omitempty"` // of a rate: field units per this time
 	Samples  int           `json:",omitempty"` // of a rate: nothing is said with fewer
+	Span     time.Duration `json:",omitempty"` // of a rate: nor while they lie closer together than this, from first to last
 }
 
 // Confirm says that a step is reached only when N of the last Of samples were at

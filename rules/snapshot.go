@@ -10,7 +10,7 @@ import (
 
 // snapshotVersion begins every snapshot. One of another version is refused; the
 // input log has it all.
-const snapshotVersion = "FSR5"
+const snapshotVersion = "FSR6"
 
 // ErrSnapshot says that a snapshot is damaged or of another version.
 var ErrSnapshot = errors.New("not a snapshot of this version of the rules")
@@ -163,6 +163,7 @@ func (w *writer) point(p *point) {
 		w.sample(&p.tail[i], &last)
 		last = p.tail[i]
 	}
+	w.jumps(p.jumps, &last)
 	w.uint(uint64(len(p.watches)))
 	for _, x := range p.watches {
 		w.name(x.rule.ID)
@@ -183,6 +184,7 @@ func (r *reader) point() *point {
 		r.sample(&last, &last)
 		p.tail = append(p.tail, last)
 	}
+	p.jumps = r.jumps(&last)
 	for range r.count() {
 		x := &watch{rule: &Rule{ID: r.name()}, print: r.uint()}
 		r.state(&x.base, &last)
@@ -193,6 +195,30 @@ func (r *reader) point() *point {
 		r.failed = true
 	}
 	return p
+}
+
+// jumps writes the trail; how far a value may jump stands in the kind.
+func (w *writer) jumps(j *jumps, to *sample) {
+	if j == nil {
+		j = &jumps{}
+	}
+	w.uint(uint64(len(j.trail)))
+	for i := range j.trail {
+		w.sample(&j.trail[i], to)
+	}
+}
+
+func (r *reader) jumps(to *sample) *jumps {
+	j := new(jumps)
+	for range r.count() {
+		var x sample
+		r.sample(&x, to)
+		j.trail = append(j.trail, x)
+	}
+	if len(j.trail) > trailMost {
+		r.failed = true
+	}
+	return j
 }
 
 // sample writes x as its difference to another.

@@ -29,6 +29,12 @@ fields:
   - name: valve_state
     title: {zh: 阀门, en: valve}
     states: {"0": {zh: 开, en: open}, "1": {zh: 关, en: closed}, "2": {zh: 故障, en: fault}}
+`, "air": `
+kind: air
+name: {zh: 空气, en: air}
+interval: 1m
+fields:
+  - {name: co_ppm, title: {zh: 一氧化碳, en: CO}, unit: ppm, range: [0, 1000], danger: high, max_delta: {value: 100}}
 `, "cable": `
 kind: cable
 name: {zh: 线缆, en: cable}

@@ -113,6 +113,13 @@ func (l *linter) devicePlace(d *devices.Device) place {
 // params finds design values that no rule reads.
 func (l *linter) params(registry *devices.Registry) {
 	read := map[string]bool{}
+	for _, k := range l.Kinds {
+		for _, f := range k.Fields {
+			if f.MaxDelta != nil {
+				read[f.MaxDelta.Param] = true
+			}
+		}
+	}
 	for _, r := range l.Rules {
 		read[r.Unless] = true
 		for _, limit := range limitsOf(r) {

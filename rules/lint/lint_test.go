@@ -149,6 +149,12 @@ func TestOddities(t *testing.T) {
 			"rules/slope.yaml:36:33 warning unreachable_level: state 2 of rule door is red as well, so yellow never comes of it; let every state stand in one step"},
 		{"a state that is held", "{level: red, is: [2]}]", "{level: red, is: [2]}]\n    hold: [2]",
 			"rules/slope.yaml:36:56 warning unreachable_level: rule door holds at state 2, so red never comes of it; take it out of hold or of is"},
+		{"nothing can jump", "danger: both}", "danger: both, max_delta: {value: 900, per: 10m}}",
+			"rules/slope.yaml:3:5 note jump_never: the max_delta of gnss_dx_mm lets it change by 5400 in the interval of 1h, more than its range: nothing ever jumps; lower max_delta"},
+		{"everything jumps", "danger: both}", "danger: both, max_delta: {value: 0.5}}",
+			"rules/slope.yaml:11:12 warning jump_within_hysteresis: the hysteresis 1 of rule moved is wider than gnss_dx_mm may change, 0.5: whatever clears it jumps and waits for a second reading; lower the hysteresis"},
+		{"a jump whose limit is read", "danger: both}\n", "danger: both, max_delta: {param: fast_limit_mm_d}}\n",
+			""},
 		{"one language", "{zh: 雨大, en: Rain}", "{zh: Rain, en: Rain}",
 			"rules/slope.yaml:25:12 warning one_language: the zh of title is no Chinese: \"Rain\"; write both languages: {zh: …, en: …}"},
 	} {

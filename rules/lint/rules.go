@@ -20,6 +20,30 @@ func (l *linter) rule(r *rules.Rule, k *devices.Kind) {
 	l.held(r, k, at)
 	l.quorum(r, k, at.at(".confirm"))
 	l.window(r, k.ID, k.Interval, at.at(".measure"))
+	l.jump(r, k, at)
+}
+
+// jump finds a max_delta that doubts too much, or nothing at all. One that is a
+// design value is not known here.
+func (l *linter) jump(r *rules.Rule, k *devices.Kind, at place) {
+	f, ok := k.Field(r.Field)
+	if !ok || f.MaxDelta == nil || f.MaxDelta.Param != "" {
+		return
+	}
+	far := f.MaxDelta.Value
+	if per := f.MaxDelta.Per; per > 0 && k.Interval > per && !k.Events {
+		far *= float64(k.Interval) / float64(per)
+	}
+	if wide := f.Range[1] - f.Range[0]; far >= wide && wide > 0 {
+		l.find(at, Note, "jump_never",
+			text("%s 的 max_delta 在上报间隔 %s 内允许变化 %.6g，超过量程：永远不会判为突变", "the max_delta of %s lets it change by %[3]g in the interval of %[2]s, more than its range: nothing ever jumps", f.Name, short(k.Interval), far),
+			text("在类型中减小 max_delta 或加长 per；不需要则删除", "lower max_delta or make per longer in the kind; delete it if nobody needs it"))
+	}
+	if r.Measure == nil && r.Clear.Limit == nil && far < r.Clear.Hysteresis {
+		l.find(at.at(".clear"), Warning, "jump_within_hysteresis",
+			text("规则 %s 的回差 %.6g 大于 %s 允许的变化 %.6g：每次解除都算突变，要等第二个读数", "the hysteresis %[2]g of rule %[1]s is wider than %[3]s may change, %[4]g: whatever clears it jumps and waits for a second reading", r.ID, r.Clear.Hysteresis, f.Name, far),
+			text("减小回差，或在类型中加大 max_delta", "lower the hysteresis, or raise max_delta in the kind"))
+	}
 }
 
 // languages finds titles of which one language is a copy of the other.

@@ -378,6 +378,9 @@ func outOf(f *devices.Field, v Value) (zh, en string) {
 	if len(f.States) > 0 {
 		return fmt.Sprintf("%s = %s 不是已知状态", v.Field, n), fmt.Sprintf("%s = %s is no known state", v.Field, n)
 	}
+	if v.Quality == devices.Suspect.String() && *v.Value >= f.Range[0] && *v.Value <= f.Range[1] {
+		return fmt.Sprintf("%s = %s 与之前的读数相差过大，待下一个读数核实", v.Field, n), fmt.Sprintf("%s = %s lies too far from the readings before, the next one will tell", v.Field, n)
+	}
 	return fmt.Sprintf("%s = %s，量程 %g 至 %g %s", v.Field, n, f.Range[0], f.Range[1], f.Unit),
 		fmt.Sprintf("%s = %s, its range is %g to %g %s", v.Field, n, f.Range[0], f.Range[1], f.Unit)
 }
