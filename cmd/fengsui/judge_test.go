@@ -255,3 +255,56 @@ func TestAnEventThatIsNotKeptStopsTheJudge(t *testing.T) {
 		t.Errorf("an event was counted that is nowhere: %v", got.counts.Events)
 	}
 }
+
+// TestAJudgeThatHangsBlindsTheScreens: what a screen goes by is stamped by the
+// judge, from a canary that came all the way. That the gateway still takes
+// messages and answers says nothing.
+func TestAJudgeThatHangsBlindsTheScreens(t *testing.T) {
+	d := newBareJudge(t, t.TempDir(), traffic{devices: 1})
+	defer d.start(t)()
+	disk := &diskWatch{config: defaultDisk()}
+	disk.now.Store(&diskView{})
+	screens := &screensOptions{
+		Judge: d.judge, Presence: d.Presence, Outlets: &outlets{}, Disk: disk,
+		Input: d.Input, Readings: d.Readings.log, Alarms: d.Alarms, Now: time.Now,
+	}
+	send := func(at time.Time) {
+		t.Helper()
+		m := ingest.Message{Kind: ingest.Canary, Received: at}
+		if _, err := d.Input.Append(t.Context(), ingest.AppendMessage(nil, &m), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	patience, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	arrived := func(at time.Time) {
+		t.Helper()
+		for int64(screens.health().CanaryTime) != at.UnixMilli() {
+			select {
+			case <-patience.Done():
+				t.Fatalf("the canary of %v never came through", at)
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+	first := time.Now().Truncate(time.Millisecond)
+	send(first)
+	arrived(first)
+
+	hangs, release := make(chan struct{}), make(chan struct{})
+	answered := make(chan error, 1)
+	go func() {
+		answered <- d.Do(t.Context(), func(context.Context) error { close(hangs); <-release; return nil })
+	}()
+	<-hangs
+	second := first.Add(time.Second)
+	send(second)
+	if got := int64(screens.health().CanaryTime); got != first.UnixMilli() {
+		t.Errorf("the judge hangs, and the screens hear of a canary %d ms younger than the last it saw", got-first.UnixMilli())
+	}
+	close(release)
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+	arrived(second)
+}
