@@ -47,15 +47,15 @@ func (b *Bucket) Get(ctx context.Context, key string) (value []byte, rev uint64,
 
 // Put sets key to value, whatever it was, and returns the new revision.
 func (b *Bucket) Put(ctx context.Context, key string, value []byte) (rev uint64, err error) {
-	return b.change(ctx, key, func(ctx context.Context, kv jetstream.KeyValue, token string) (uint64, error) {
-		return kv.Put(ctx, token, value)
+	return b.change(ctx, key, func(ctx context.Context, e *engine, _ jetstream.KeyValue, token string) (uint64, error) {
+		return e.put(ctx, b.name, token, value)
 	})
 }
 
 // Create sets key to value if there is no such key yet, else it returns
 // [ErrConflict].
 func (b *Bucket) Create(ctx context.Context, key string, value []byte) (rev uint64, err error) {
-	return b.change(ctx, key, func(ctx context.Context, kv jetstream.KeyValue, token string) (uint64, error) {
+	return b.change(ctx, key, func(ctx context.Context, _ *engine, kv jetstream.KeyValue, token string) (uint64, error) {
 		return kv.Create(ctx, token, value)
 	})
 }
@@ -64,14 +64,14 @@ func (b *Bucket) Create(ctx context.Context, key string, value []byte) (rev uint
 // [ErrConflict]. After an end of ctx or [ErrDisk] the change may have been made
 // or not: Get tells.
 func (b *Bucket) Update(ctx context.Context, key string, value []byte, rev uint64) (uint64, error) {
-	return b.change(ctx, key, func(ctx context.Context, kv jetstream.KeyValue, token string) (uint64, error) {
+	return b.change(ctx, key, func(ctx context.Context, _ *engine, kv jetstream.KeyValue, token string) (uint64, error) {
 		return kv.Update(ctx, token, value, rev)
 	})
 }
 
 // Delete removes key. Removing what is not there is no error.
 func (b *Bucket) Delete(ctx context.Context, key string) error {
-	_, err := b.change(ctx, key, func(ctx context.Context, kv jetstream.KeyValue, token string) (uint64, error) {
+	_, err := b.change(ctx, key, func(ctx context.Context, _ *engine, kv jetstream.KeyValue, token string) (uint64, error) {
 		return 0, kv.Delete(ctx, token)
 	})
 	return err
@@ -107,10 +107,10 @@ func (b *Bucket) with(ctx context.Context, key string, fn func(*engine, jetstrea
 	return nil
 }
 
-func (b *Bucket) change(ctx context.Context, key string, fn func(context.Context, jetstream.KeyValue, string) (uint64, error)) (rev uint64, err error) {
+func (b *Bucket) change(ctx context.Context, key string, fn func(context.Context, *engine, jetstream.KeyValue, string) (uint64, error)) (rev uint64, err error) {
 	err = b.with(ctx, key, func(e *engine, kv jetstream.KeyValue, token string) error {
 		err := e.limited(ctx, func(ctx context.Context) (err error) {
-			rev, err = fn(ctx, kv, token)
+			rev, err = fn(ctx, e, kv, token)
 			return err
 		})
 		if err = e.explain(ctx, err); errors.Is(err, errOvertaken) {
@@ -146,6 +146,16 @@ func (e *engine) bucket(ctx context.Context, name string) (jetstream.KeyValue, e
 		return kv, e.look(ctx, name)
 	}
 	return kv, nil
+}
+
+// put sets a key to value and returns its revision. The header it carries is there
+// for the record on disk: see blocks.go.
+func (e *engine) put(ctx context.Context, bucket, token string, value []byte) (uint64, error) {
+	ack, err := e.js.Publish(ctx, "$KV."+bucket+"."+token, value, jetstream.WithExpectStream("KV_"+bucket))
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
 }
 
 // look asks what was cut off a bucket when the server read it after a crash: a

@@ -37,6 +37,7 @@ type engine struct {
 	retries *atomic.Uint64 // of writes without an answer
 	damaged func(what string)
 	looked  sync.Map // buckets that were looked at in this run
+	mender  *mender
 }
 
 // startEngine starts the server over dir and returns when it has recovered all

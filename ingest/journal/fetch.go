@@ -51,6 +51,9 @@ func (e *engine) fetchOne(ctx context.Context, stream string, seq uint64) (store
 }
 
 func (e *engine) get(ctx context.Context, stream string, request []byte, batch bool) ([]stored, error) {
+	if err := e.mender.beforeRead(stream); err != nil {
+		return nil, err
+	}
 	sub, err := e.read.SubscribeSync(e.read.NewInbox())
 	if err != nil {
 		return nil, closedOr(err)

@@ -240,6 +240,9 @@ func (l *KeyedLog) view(ctx context.Context) (*view, error) {
 }
 
 func (v *view) open(ctx context.Context, e *engine, stream string) (err error) {
+	if err := e.mender.beforeRead(stream); err != nil {
+		return err
+	}
 	if v.stream, err = e.readJS.Stream(ctx, stream); err != nil {
 		return err
 	}

@@ -256,12 +256,11 @@ func (w *writer) saveLandmark(ctx context.Context, e *engine, segments []segment
 	if err != nil {
 		return fmt.Errorf("log %s: write its landmark: %w", w.name, err)
 	}
-	kv, err := e.bucket(ctx, landmarkBucket)
-	if err != nil {
+	if _, err := e.bucket(ctx, landmarkBucket); err != nil {
 		return err
 	}
 	err = e.limited(ctx, func(ctx context.Context) error {
-		_, err := kv.Put(ctx, w.name, b)
+		_, err := e.put(ctx, landmarkBucket, w.name, b)
 		return err
 	})
 	if err != nil {

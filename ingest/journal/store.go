@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -89,11 +88,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open logs: %w", err)
 	}
 	began := time.Now()
-	err = checkBlocks(filepath.Join(o.Dir, "jetstream"))
-	if err == nil {
-		err = s.startEngine(ctx)
-	}
-	if err != nil {
+	if err := s.startEngine(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open logs in %s: %w", o.Dir, err), s.lock.Close())
 	}
 	s.log.Info("log server is ready", "dir", o.Dir, "took", time.Since(began).Round(time.Millisecond))
@@ -167,12 +162,18 @@ func (s *Store) holdAll(ctx context.Context, fn func() error) error {
 	return fn()
 }
 
-// startEngine starts the server and takes up the logs that are open.
+// startEngine mends what is damaged, starts the server and takes up the logs that
+// are open.
 func (s *Store) startEngine(ctx context.Context) error {
+	mender, err := mendAll(s.opts.Dir, s.log, s.Damaged)
+	if err != nil {
+		return err
+	}
 	e, err := startEngine(ctx, s.opts, s.log, &s.retries, s.Damaged)
 	if err != nil {
 		return err
 	}
+	e.mender = mender
 	if err := s.takeUp(ctx, e); err != nil {
 		e.stop()
 		return err
