@@ -54,16 +54,29 @@ func quarantineList(ctx context.Context, c *call) error {
 			Count                     int
 			Last                      time.Time
 		}
+		console.Reach
 	}
-	if err := client.call(ctx, "GET", "/quarantine/reasons?"+query.Encode(), nil, &list); err != nil {
-		return fmt.Errorf("list the quarantine: %w", err)
+	for list.Searching = true; list.Searching; c.searching(list.Reach) {
+		if err := client.call(ctx, "GET", "/quarantine/reasons?"+query.Encode(), nil, &list); err != nil {
+			return fmt.Errorf("list the quarantine: %w", err)
+		}
 	}
 	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "COUNT\tCODE\tTOPIC\tLAST\tDETAIL\tHINT")
 	for _, r := range list.Reasons {
 		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\n", r.Count, r.Code, r.Topic, r.Last.Local().Format(time.DateTime), r.Detail, r.Hint)
 	}
+	if list.Since != 0 {
+		fmt.Fprintf(c.err, "these are the newest 10,000, since %s\n", time.UnixMilli(int64(list.Since)).Format(time.DateTime))
+	}
 	return table.Flush()
+}
+
+// searching says how far back the log was searched, unless that is done.
+func (c *call) searching(r console.Reach) {
+	if r.Searching {
+		fmt.Fprintf(c.err, "searching the log for older ones: back to %s so far\n", time.UnixMilli(int64(r.Since)).Format(time.DateTime))
+	}
 }
 
 // quarantineReplay replays chunk by chunk and shows how far it is.
@@ -79,9 +92,13 @@ func quarantineReplay(ctx context.Context, c *call) error {
 			console.Replay
 			Next uint64
 			Left int
+			console.Reach
 		}
 		if err := client.call(ctx, "POST", "/quarantine/replay", order, &chunk); err != nil {
 			return fmt.Errorf("replay: %w", err)
+		}
+		if c.searching(chunk.Reach); chunk.Searching {
+			continue
 		}
 		sum.Accepted += chunk.Accepted
 		sum.Duplicate += chunk.Duplicate

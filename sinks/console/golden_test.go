@@ -65,7 +65,7 @@ func TestGoldenShapes(t *testing.T) {
 		"timeline":   &map[string][]goldenEvent{},
 		"session":    &sessionView{},
 		"consoles":   &map[string][]Console{},
-		"quarantine": &map[string][]rejectionView{},
+		"quarantine": &quarantineView{},
 		"refused":    &map[string][]Refused{},
 		"onboarding": &onboardingView{},
 		"users":      &map[string][]User{},

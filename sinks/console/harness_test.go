@@ -164,6 +164,8 @@ func (l *memoryLog) Last() journal.Mark {
 	return journal.Mark{Seq: uint64(len(l.records)), Total: uint64(len(l.records))}
 }
 
+func (l *memoryLog) First() journal.Mark { return journal.Mark{Seq: 1} }
+
 func (l *memoryLog) Epoch() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -26,6 +26,7 @@ type AlarmLog interface {
 // ReadingsLog is the part of [journal.Log] that live values come from.
 type ReadingsLog interface {
 	Read(ctx context.Context, from uint64, fn func(journal.Record) error) error
+	First() journal.Mark
 	Last() journal.Mark
 }
 
@@ -98,10 +99,11 @@ func (o *HubOptions) setDefaults() {
 // events). Nobody is waited for: listeners are woken and read on from where they
 // are, at their own pace.
 type Hub struct {
-	o      HubOptions
-	values *values
-	loaded chan struct{} // closed when the present is known
-	ended  chan struct{} // closed when Run is ending
+	o          HubOptions
+	values     *values
+	rejections *rejections
+	loaded     chan struct{} // closed when the present is known
+	ended      chan struct{} // closed when Run is ending
 
 	mu        sync.RWMutex // guards what follows
 	life      int          // grows whenever the present was built anew; sockets then start over
@@ -151,14 +153,15 @@ func (l *listener) nudge() {
 func NewHub(o HubOptions) *Hub {
 	o.setDefaults()
 	return &Hub{
-		o:         o,
-		values:    newValues(o.MaxDevices),
-		loaded:    make(chan struct{}),
-		ended:     make(chan struct{}),
-		present:   newPresent(o.ClosedKept),
-		ring:      newRing(o.Events, o.EventBytes),
-		listeners: map[*listener]struct{}{},
-		sockets:   map[*socket]struct{}{},
+		o:          o,
+		values:     newValues(o.MaxDevices),
+		rejections: newRejections(o.Readings),
+		loaded:     make(chan struct{}),
+		ended:      make(chan struct{}),
+		present:    newPresent(o.ClosedKept),
+		ring:       newRing(o.Events, o.EventBytes),
+		listeners:  map[*listener]struct{}{},
+		sockets:    map[*socket]struct{}{},
 	}
 }
 

@@ -275,7 +275,7 @@ func BenchmarkReadings(b *testing.B) {
 	rec := journal.Record{Seq: 1, Data: devices.AppendReadings(nil, entry)}
 	v := newValues(1000)
 	for b.Loop() {
-		if err := v.take(rec); err != nil {
+		if _, err := v.take(rec); err != nil {
 			b.Fatal(err)
 		}
 	}

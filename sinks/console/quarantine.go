@@ -12,10 +12,22 @@ import (
 	"fengsui/rules/alarms"
 )
 
-// Quarantine gives the newest rejections, newest first.
+// Quarantine gives the newest rejections, newest first, as far as they are known.
 type Quarantine interface {
 	Rejections(limit int, wanted func(*devices.Rejection) bool) []devices.Rejection
+	Reach() Reach
+	// Search finds older ones until all are known or ctx ends.
+	Search(ctx context.Context) error
 }
+
+// Reach is how far back the quarantine is known.
+type Reach struct {
+	Since     alarms.Time `json:"since"`     // null: all that is in the log
+	Searching bool        `json:"searching"` // ask again for what lies before
+}
+
+// searchFor is how long one call searches; the next one goes on from there.
+const searchFor = 5 * time.Second
 
 // Replayer judges messages of the quarantine once more, by the decoders and the
 // registry of now.
@@ -107,12 +119,32 @@ func (f *rejectionFilter) about(r *devices.Rejection) bool {
 	return site == f.Site && (f.Device == "" || device == f.Device)
 }
 
-// quarantined lists the rejections that are wanted, newest first, without those
-// of messages that were taken after all.
-func (s *Server) quarantined(limit int, f *rejectionFilter) []devices.Rejection {
-	return s.o.Quarantine.Rejections(limit, func(r *devices.Rejection) bool {
+// rejections lists those that are wanted, newest first; where those known are
+// fewer than that, older ones are searched for.
+func (s *Server) rejections(ctx context.Context, limit int, wanted func(*devices.Rejection) bool) ([]devices.Rejection, Reach, error) {
+	list := s.o.Quarantine.Rejections(limit, wanted)
+	if len(list) < limit && s.o.Quarantine.Reach().Searching {
+		ctx, stop := context.WithTimeout(ctx, searchFor)
+		defer stop()
+		if err := s.o.Quarantine.Search(ctx); err != nil {
+			return nil, Reach{}, err
+		}
+		list = s.o.Quarantine.Rejections(limit, wanted)
+	}
+	return list, s.o.Quarantine.Reach(), nil
+}
+
+// quarantined lists the rejections that are wanted, without those of messages that
+// were taken after all.
+func (s *Server) quarantined(ctx context.Context, limit int, f *rejectionFilter) ([]devices.Rejection, Reach, error) {
+	return s.rejections(ctx, limit, func(r *devices.Rejection) bool {
 		return f.wants(r) && (s.o.Replayer == nil || !r.Whole || !s.o.Replayer.Replayed(r.Position, r.Index))
 	})
+}
+
+type quarantineView struct {
+	Quarantine []rejectionView `json:"quarantine"`
+	Reach
 }
 
 func (s *Server) listQuarantine(w http.ResponseWriter, r *http.Request, _ Identity) error {
@@ -122,11 +154,15 @@ func (s *Server) listQuarantine(w http.ResponseWriter, r *http.Request, _ Identi
 	if q.err != nil {
 		return q.err
 	}
-	list := []rejectionView{}
-	for _, r := range s.quarantined(limit, &f) {
-		list = append(list, rejectionView{alarms.Time(r.Received), r})
+	found, reach, err := s.quarantined(r.Context(), limit, &f)
+	if err != nil {
+		return err
 	}
-	answer(w, http.StatusOK, map[string][]rejectionView{"quarantine": list})
+	view := quarantineView{Quarantine: []rejectionView{}, Reach: reach}
+	for _, r := range found {
+		view.Quarantine = append(view.Quarantine, rejectionView{alarms.Time(r.Received), r})
+	}
+	answer(w, http.StatusOK, view)
 	return nil
 }
 
@@ -141,6 +177,11 @@ type reason struct {
 	Hint   string      `json:"hint"`
 }
 
+type reasonsView struct {
+	Reasons []*reason `json:"reasons"`
+	Reach
+}
+
 // listReasons groups the quarantine by code and topic, the most frequent first.
 func (s *Server) listReasons(w http.ResponseWriter, r *http.Request, _ Identity) error {
 	q := newQuery(r, "site", "device", "code", "source", "topic", "from", "to")
@@ -151,7 +192,11 @@ func (s *Server) listReasons(w http.ResponseWriter, r *http.Request, _ Identity)
 	type key struct{ code, topic string }
 	groups := map[key]*reason{}
 	list := []*reason{}
-	for _, r := range s.quarantined(rejectionsKept, &f) {
+	found, reach, err := s.quarantined(r.Context(), rejectionsKept, &f)
+	if err != nil {
+		return err
+	}
+	for _, r := range found {
 		g := groups[key{r.Code, r.Topic}]
 		if g == nil {
 			g = &reason{Code: r.Code, Topic: r.Topic, Last: alarms.Time(r.Received), Detail: r.Detail, Hint: r.Hint}
@@ -162,7 +207,7 @@ func (s *Server) listReasons(w http.ResponseWriter, r *http.Request, _ Identity)
 		g.First = alarms.Time(r.Received)
 	}
 	slices.SortStableFunc(list, func(a, b *reason) int { return cmp.Compare(b.Count, a.Count) })
-	answer(w, http.StatusOK, map[string][]*reason{"reasons": first(list, listMost)})
+	answer(w, http.StatusOK, reasonsView{first(list, listMost), reach})
 	return nil
 }
 
@@ -175,11 +220,12 @@ type replayView struct {
 	Replay
 	Next uint64 `json:"next"` // goes into after; 0: that was all
 	Left int    `json:"left"` // messages behind next
+	Reach
 }
 
-// replay judges messages of the quarantine once more, oldest first. Its list is
-// bounded, and what the input log no longer holds cannot be replayed: the answer
-// says how many those were.
+// replay judges messages of the quarantine once more, oldest first: nothing while
+// the oldest are still searched for. Its list is bounded, and what the input log no
+// longer holds cannot be replayed: the answer says how many those were.
 func (s *Server) replay(w http.ResponseWriter, r *http.Request, who Identity) error {
 	var body struct {
 		rejectionFilter
@@ -191,7 +237,10 @@ func (s *Server) replay(w http.ResponseWriter, r *http.Request, who Identity) er
 	if s.o.Replayer == nil {
 		return problem(http.StatusNotFound, "not_here", "nothing can be replayed here")
 	}
-	chunk, left := s.toReplay(&body.rejectionFilter, body.After)
+	chunk, left, reach, err := s.toReplay(r.Context(), &body.rejectionFilter, body.After)
+	if err != nil {
+		return err
+	}
 	done, err := s.o.Replayer.Replay(r.Context(), chunk)
 	if err != nil {
 		return err
@@ -199,7 +248,7 @@ func (s *Server) replay(w http.ResponseWriter, r *http.Request, who Identity) er
 	if done.Quarantined == nil {
 		done.Quarantined = map[string]int{}
 	}
-	v := replayView{Replay: done, Left: left}
+	v := replayView{Replay: done, Left: left, Reach: reach}
 	if left > 0 {
 		v.Next = chunk[len(chunk)-1].Position
 	}
@@ -210,10 +259,13 @@ func (s *Server) replay(w http.ResponseWriter, r *http.Request, who Identity) er
 
 // toReplay chooses the oldest whole messages that are wanted behind a position,
 // each once; an entry of the log is not torn in two.
-func (s *Server) toReplay(f *rejectionFilter, after uint64) (chunk []devices.Rejection, left int) {
-	list := s.o.Quarantine.Rejections(rejectionsKept, func(r *devices.Rejection) bool {
+func (s *Server) toReplay(ctx context.Context, f *rejectionFilter, after uint64) (chunk []devices.Rejection, left int, reach Reach, err error) {
+	list, reach, err := s.rejections(ctx, rejectionsKept, func(r *devices.Rejection) bool {
 		return r.Whole && r.Position > after && f.wants(r)
 	})
+	if err != nil || reach.Searching {
+		return nil, 0, reach, err
+	}
 	slices.Reverse(list)
 	slices.SortStableFunc(list, func(a, b devices.Rejection) int {
 		return cmp.Or(cmp.Compare(a.Position, b.Position), cmp.Compare(a.Index, b.Index))
@@ -223,5 +275,5 @@ func (s *Server) toReplay(f *rejectionFilter, after uint64) (chunk []devices.Rej
 	for n > 0 && n < len(list) && list[n].Position == list[n-1].Position {
 		n++
 	}
-	return list[:n], len(list) - n
+	return list[:n], len(list) - n, reach, nil
 }

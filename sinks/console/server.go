@@ -92,7 +92,7 @@ func NewServer(o Options) (*Server, error) {
 	o.Hub.setDefaults()
 	s := &Server{o: o, hub: NewHub(o.Hub), page: o.Page}
 	if s.o.Quarantine == nil {
-		s.o.Quarantine = s.hub.values
+		s.o.Quarantine = s.hub.rejections
 	}
 	s.upgrader = &websocket.Upgrader{
 		HandshakeTimeout: 10 * time.Second,

@@ -39,9 +39,6 @@ type values struct {
 	tick      uint64
 	alarmed   []*deviceValues // devices of open alarms, worst first
 	frame     *frame          // what changed in tick-1; nil: nothing did
-	rejected  []devices.Rejection
-	rejectAt  int
-	rejectedN int
 }
 
 // deviceValues are the points of one device.
@@ -64,8 +61,6 @@ type pointValue struct {
 const (
 	// maxAlarmed is how many devices of open alarms every console gets values of.
 	maxAlarmed = 200
-	// rejectionsKept is how many rejections can be listed.
-	rejectionsKept = 10_000
 	// readingsBack is how many entries of the readings log are read at the start,
 	// so that devices have values before they speak again.
 	readingsBack = 500
@@ -74,7 +69,7 @@ const (
 func newValues(maxDevices int) *values {
 	return &values{
 		known: map[*devices.Device]*deviceValues{}, devices: map[string]*deviceValues{}, max: maxDevices,
-		tick: 1, rejected: make([]devices.Rejection, rejectionsKept),
+		tick: 1,
 	}
 }
 
@@ -82,15 +77,19 @@ func newValues(maxDevices int) *values {
 // misses while the log cannot be read is not made good: only the newest counts.
 func (h *Hub) followReadings(ctx context.Context) error {
 	from := uint64(1)
-	if last := h.o.Readings.Last().Seq; last > readingsBack {
-		from = last - readingsBack
+	end := h.o.Readings.Last().Seq
+	if end > readingsBack {
+		from = end - readingsBack
 	}
 	for {
+		h.rejections.follow(from, end)
 		err := h.o.Readings.Read(ctx, from, func(r journal.Record) error {
 			from = r.Seq + 1
-			if err := h.values.take(r); err != nil {
+			rejected, err := h.values.take(r)
+			if err != nil {
 				h.o.Logger.Error("readings cannot be read, the console shows older values", "error", err)
 			}
+			h.rejections.take(r, rejected)
 			return nil
 		})
 		last, lost := lostUpTo(err)
@@ -101,23 +100,19 @@ func (h *Hub) followReadings(ctx context.Context) error {
 	}
 }
 
-// take reads one entry of the readings log; one that cannot be read is left out.
-func (v *values) take(r journal.Record) error {
+// take reads one entry of the readings log, and gives what it rejects; one that
+// cannot be read is left out.
+func (v *values) take(r journal.Record) ([]devices.Rejection, error) {
 	entry, err := v.decoder.Decode(r.Data)
 	if err != nil {
-		return fmt.Errorf("entry %d of the readings log: %w", r.Seq, err)
+		return nil, fmt.Errorf("entry %d of the readings log: %w", r.Seq, err)
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for i := range entry.Readings {
 		v.reading(&entry.Readings[i])
 	}
-	for _, rejection := range entry.Rejections {
-		v.rejected[v.rejectAt] = rejection
-		v.rejectAt = (v.rejectAt + 1) % len(v.rejected)
-		v.rejectedN = min(v.rejectedN+1, len(v.rejected))
-	}
-	return nil
+	return entry.Rejections, nil
 }
 
 // reading takes the values of a reading that are newer than those held.
@@ -326,18 +321,4 @@ func (v *values) latest(key string) (list []Value, received int64) {
 		list = append(list, d.points[i].value())
 	}
 	return list, d.received
-}
-
-// Rejections are the newest that were read from the readings log, newest first.
-func (v *values) Rejections(limit int, wanted func(*devices.Rejection) bool) []devices.Rejection {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	var list []devices.Rejection
-	for back := 1; back <= v.rejectedN && len(list) < limit; back++ {
-		r := v.rejected[(v.rejectAt-back+len(v.rejected))%len(v.rejected)]
-		if wanted(&r) {
-			list = append(list, r)
-		}
-	}
-	return list
 }
