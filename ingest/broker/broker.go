@@ -338,6 +338,9 @@ func (b *Broker) identify(s *session, l Login) error {
 		if err != nil {
 			return err
 		}
+		if pause := b.paused.Load(); pause != nil && s.Version() == 5 {
+			return &Denial{Code: RefusedPaused, Err: errors.New(pause.reason)}
+		}
 		b.mu.Lock()
 		current := drops == b.drops
 		if current {
@@ -360,8 +363,9 @@ type pause struct {
 
 // Pause stops taking messages until Resume: publishes of MQTT 5 clients at QoS 1
 // and 2 are answered with "quota exceeded" (0x97) and those at QoS 0 are
-// dropped, both counted as refused; the connections of other clients are not
-// read beyond their next publish. Meanwhile the source counts as down.
+// dropped, both counted as refused, and who connects by MQTT 5 is sent away with
+// the same word, so that it keeps what it has; the connections of other clients are
+// not read beyond their next publish. Meanwhile the source counts as down.
 func (b *Broker) Pause(reason string) {
 	b.state.Lock()
 	defer b.state.Unlock()

@@ -510,6 +510,13 @@ func TestPause(t *testing.T) {
 	five.expect(0x40, 3, 0, 1, 0x97)
 	five.ping()
 	idle.ping()
+	late := dial(t, g.address(), hello{client: "late", version: 5})
+	if first, body := late.read(); first != 0x20 || body[1] != 0x97 || !bytes.Contains(body, []byte("the disk is full")) {
+		t.Errorf("CONNACK at a pause: %x %x", first, body)
+	}
+	if f := g.awaitRefusals(t, 1)[0]; f.Code != broker.RefusedPaused || f.Reason != "the disk is full" {
+		t.Errorf("remembered %+v", f)
+	}
 	four.send(four.publish("t", 1, 1, "waits"))
 	blocked := connect(t, g.address(), hello{client: "blocked"})
 	blocked.send(blocked.publish("t", 1, 1, "never"))
@@ -521,6 +528,7 @@ func TestPause(t *testing.T) {
 	four.expect(0x40, 2, 0, 1)
 	five.send(five.publish("t", 1, 2, "goes"))
 	five.expect(0x40, 2, 0, 2)
+	connect(t, g.address(), hello{client: "late", version: 5})
 
 	g.Pause("again")
 	four.send(four.publish("t", 1, 3, "never"))
@@ -688,6 +696,35 @@ func TestMosquittoPub(t *testing.T) {
 		if n != 20 {
 			t.Errorf("%s: kept %d of 20", what, n)
 		}
+	}
+}
+
+// TestMosquittoPubAtAPause: a real MQTT 5 client that comes while the disk is at
+// its floor is told why, instead of being let in to lose what it has.
+func TestMosquittoPubAtAPause(t *testing.T) {
+	const tool = "mosquitto_pub"
+	path, err := exec.LookPath(tool)
+	if err != nil {
+		skipWithout(t, tool)
+	}
+	g := start(t, broker.Options{Authorizer: owners{}})
+	host, port, _ := net.SplitHostPort(g.address())
+	publish := func() (string, error) {
+		out, err := exec.Command(path, "-h", host, "-p", port, "-V", "mqttv5", "-q", "1", "-u", "s1", "-P", "secret",
+			"-t", "v1/s1/d/telemetry", "-m", "x").CombinedOutput()
+		return string(out), err
+	}
+	g.Pause("the disk is full")
+	if out, err := publish(); err == nil || !strings.Contains(out, "Quota exceeded") {
+		t.Errorf("at a pause: %v: %s", err, out)
+	}
+	g.Resume()
+	if out, err := publish(); err != nil {
+		t.Errorf("after it: %v: %s", err, out)
+	}
+	g.stop()
+	if s := g.stats(); s.Received != 1 || s.Kept != 1 {
+		t.Errorf("books: %+v", s)
 	}
 }
 

@@ -50,7 +50,7 @@ func (h *hook) OnConnectAuthenticate(cl *server.Client, pk packets.Packet) bool 
 		Remote:   cl.Net.Remote,
 	})
 	if err != nil {
-		s.refused = true
+		s.refused = err
 		h.broker.refusals.add(s.refusal(Connect, codeOf(err), "", err.Error()))
 	}
 	return err == nil
@@ -67,14 +67,27 @@ func (h *hook) OnSessionEstablished(cl *server.Client, _ packets.Packet) {
 }
 
 // OnPacketEncode tells MQTT 5 clients, in their CONNACK, the limits that the
-// server below does not know of.
-func (h *hook) OnPacketEncode(_ *server.Client, pk packets.Packet) packets.Packet {
-	if pk.FixedHeader.Type == packets.Connack && pk.ReasonCode == packets.CodeSuccess.Code {
+// server below does not know of, and that they may come later.
+func (h *hook) OnPacketEncode(cl *server.Client, pk packets.Packet) packets.Packet {
+	if pk.FixedHeader.Type != packets.Connack {
+		return pk
+	}
+	if pk.ReasonCode == packets.CodeSuccess.Code {
 		pk.Properties.MaximumPacketSize = uint32(h.broker.o.maxPacket())
 		pk.Properties.SharedSubAvailable = 0
 		pk.Properties.SharedSubAvailableFlag = true
+		return pk
+	}
+	if s := sessionOf(cl); s != nil && s.Version() == 5 && mayComeLater(s.refused) {
+		pk.ReasonCode, pk.Properties.ReasonString = codeQuota, clip(s.refused.Error(), 100)
 	}
 	return pk
+}
+
+// mayComeLater is true of a client that is known, and let in when there is room.
+func mayComeLater(refused error) bool {
+	code := codeOf(refused)
+	return code == RefusedPaused || code == RefusedQuota
 }
 
 // OnACLCheck is asked for subscriptions and deliveries only; a publish that got

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"bytes"
 	"runtime"
 	"slices"
 	"strings"
@@ -49,6 +50,10 @@ func TestQuotaOfConnections(t *testing.T) {
 	second.expectEnd(0)
 	if f := g.awaitRefusals(t, 1)[0]; f.Code != broker.RefusedQuota || f.Action != broker.Connect || !strings.Contains(f.Reason, "1 connections already") {
 		t.Errorf("remembered as %+v", f)
+	}
+	third := dial(t, g.address(), hello{client: "b", user: "s1", password: "secret", version: 5})
+	if first, body := third.read(); first != 0x20 || body[1] != 0x97 || !bytes.Contains(body, []byte("which is its quota")) {
+		t.Errorf("CONNACK over the quota: %x %x", first, body)
 	}
 	connect(t, g.address(), hello{client: "c", user: "s2", password: "secret"})
 	first.goodbye()

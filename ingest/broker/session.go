@@ -29,7 +29,7 @@ type session struct {
 	topics    map[string]string // its usual ones
 	allowance *allowance        // of its credential; nil: unlimited
 	taken     int               // messages since it was last asked
-	refused   bool              // it was told at CONNECT that it may not
+	refused   error             // why it was told at CONNECT that it may not
 	turn      func()            // gives up its turn to connect; nil if it has none
 	ended     chan struct{}     // closed when all about it is journaled
 
@@ -187,7 +187,7 @@ func (b *Broker) forget(s *session) {
 
 // rememberStranger keeps why a client never got in, unless it did not try.
 func (b *Broker) rememberStranger(s *session, reason error) {
-	if s.refused || reason == errStopping || errors.Is(reason, wire.ErrGone) || errors.Is(reason, syscall.ECONNRESET) {
+	if s.refused != nil || reason == errStopping || errors.Is(reason, wire.ErrGone) || errors.Is(reason, syscall.ECONNRESET) {
 		return
 	}
 	b.refusals.add(s.refusal(Connect, RefusedBadConnect, "", reason.Error()))
