@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -112,15 +113,26 @@ func TestKilledUnderLoad(t *testing.T) {
 // order, as a device with a store of its own does.
 type sender struct {
 	device string
-	values []float64 // what was sent first: message i has seq i+1
-	start  int64
-	acked  int     // messages 1 to acked are acknowledged
-	around float64 // its present value
+	values []float64 // what was sent: message i has seq i+1
+	times  []int64   // and when it was measured: each a millisecond of its own
+	acked  int       // messages 1 to acked are acknowledged
+	around float64   // its present value
 	random *rand.Rand
 }
 
 func newSender(device string, seed uint64) *sender {
-	return &sender{device: device, start: time.Now().Add(-time.Minute).UnixMilli(), random: rand.New(rand.NewPCG(seed, 7))}
+	return &sender{device: device, random: rand.New(rand.NewPCG(seed, 7))}
+}
+
+// measure adds a message. It is of a minute ago, so that none is of the future, and
+// not of half an hour ago, after which another clock judges: many kills take longer.
+func (s *sender) measure() {
+	now := time.Now().Add(-time.Minute).UnixMilli()
+	if n := len(s.times); n > 0 {
+		now = max(now, s.times[n-1]+1)
+	}
+	s.times = append(s.times, now)
+	s.values = append(s.values, s.next())
 }
 
 // next stays where it is for some twenty messages, so that many alarms begin and
@@ -158,9 +170,9 @@ func (s *sender) publish(ctx context.Context, c mqtt.Client) {
 		for i := range tokens {
 			seq := first + i + 1
 			if seq > len(s.values) {
-				s.values = append(s.values, s.next())
+				s.measure()
 			}
-			payload := fmt.Sprintf(`{"ts":%d,"seq":%d,"values":{"gas_lel_pct":%v}}`, s.start+int64(seq), seq, s.values[seq-1])
+			payload := fmt.Sprintf(`{"ts":%d,"seq":%d,"values":{"gas_lel_pct":%v}}`, s.times[seq-1], seq, s.values[seq-1])
 			tokens[i] = c.Publish("v1/s/"+s.device+"/telemetry", 1, false, payload)
 		}
 		for _, token := range tokens {
@@ -178,6 +190,7 @@ func checkStories(t *testing.T, events []alarms.Event, senders []*sender, kept m
 	t.Helper()
 	told := map[string][]string{}
 	ids := map[string]bool{}
+	var first []string
 	for _, e := range events {
 		if e.Alarm.ID == "" {
 			continue
@@ -190,7 +203,14 @@ func checkStories(t *testing.T, events []alarms.Event, senders []*sender, kept m
 			t.Errorf("unexpected alarm %s of %s", e.Alarm.Rule, e.Alarm.Device)
 			continue
 		}
+		if e.Type == alarms.Updated && slices.Contains(e.Alarm.Flags, "first_out") { // the others of the site followed it
+			first = append(first, e.ID)
+			continue
+		}
 		told[e.Alarm.Device] = append(told[e.Alarm.Device], fmt.Sprintf("%s %s at %d", e.Type, e.Alarm.Level, int64(e.Alarm.SampleTime)))
+	}
+	if len(first) > 1 {
+		t.Errorf("the alarm log tells %d times which alarm of the site was the first: %v", len(first), first)
 	}
 	for _, s := range senders {
 		got, want := told[s.device], s.story(kept[s.device])
@@ -241,7 +261,7 @@ func (s *sender) story(n int) (steps []string) {
 		case next > level:
 			event = alarms.Escalated
 		}
-		steps = append(steps, fmt.Sprintf("%s %s at %d", event, next, s.start+int64(i+1)))
+		steps = append(steps, fmt.Sprintf("%s %s at %d", event, next, s.times[i]))
 		level = next
 	}
 	return steps
