@@ -148,7 +148,7 @@ func runApp(ctx context.Context, o appOptions) error {
 	}
 	defer screens.Close()
 	parts.receiver, parts.disk, parts.judge, parts.presence, parts.outlets = receiver, disk, judge, present, outlets
-	parts.input, parts.store, parts.screens = input, store, screens
+	parts.input, parts.store, parts.screens, parts.past = input, store, screens, past
 
 	canary := canary{receiver: receiver}
 	watchman := &watchman{receiver: receiver, troubles: parts.troubles}

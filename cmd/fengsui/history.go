@@ -57,6 +57,14 @@ func (p *past) Run(ctx context.Context) error {
 	return p.runner.Run(ctx)
 }
 
+// status is how it stands as a sink: far behind its log after a start.
+func (p *past) status() []sinks.Status {
+	if p == nil {
+		return nil
+	}
+	return []sinks.Status{p.runner.Status()}
+}
+
 // shown is the history as the console asks it.
 func (p *past) shown() console.History {
 	if p == nil {

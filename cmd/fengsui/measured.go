@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"time"
 
 	"fengsui/devices"
@@ -19,6 +20,7 @@ type measured struct {
 	judge       *judge
 	presence    *presence
 	outlets     *outlets
+	past        *past // nil: none
 	input       *journal.Log
 	store       *journal.Store
 	certificate *certificate // nil: none
@@ -44,7 +46,7 @@ func (m *measured) options(cfg Config) metrics.Options {
 		Books:             m.books,
 		Judge:             m.judged,
 		Alarms:            m.alarms,
-		Sinks:             func() []sinks.Status { return m.outlets.status() },
+		Sinks:             func() []sinks.Status { return slices.Concat(m.outlets.status(), m.past.status()) },
 		Logs:              m.logs,
 		Disk:              m.room,
 		ClockOffset:       m.clock.Offset,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fengsui/rules/alarms"
+	"fengsui/sinks/console"
 )
 
 // TestNoSilenceStormAfterAPause stops the gateway and starts it again two hours
@@ -83,22 +84,21 @@ func (g *gateway) inProcess(wall func() time.Time, while func()) {
 }
 
 // canaryTime is when the newest canary that was judged had been received.
-func (g *gateway) canaryTime() alarms.Time {
+func (g *gateway) canaryTime() alarms.Time { return g.health().CanaryTime }
+
+// health is the newest frame of it.
+func (g *gateway) health() (h console.Health) {
 	g.t.Helper()
 	var page struct {
-		Frames []struct {
-			H *struct {
-				CanaryTime alarms.Time `json:"canary_time"`
-			} `json:"h"`
-		} `json:"frames"`
+		Frames []struct{ H *console.Health }
 	}
 	g.get("/api/v1/events?wait=0", &page)
 	for _, f := range page.Frames {
 		if f.H != nil {
-			return f.H.CanaryTime
+			h = *f.H
 		}
 	}
-	return 0
+	return h
 }
 
 // TestSnapshotIsOnlyAShortcut: with a sound snapshot or without, damaged or of

@@ -62,6 +62,15 @@ func TestReplay(t *testing.T) {
 	if !strings.Contains(strings.Join(a.Flags, " "), "backfill") {
 		t.Errorf("a replayed reading is no history: %v", a.Flags)
 	}
+	g.eventually("the history is a sink as the others are", func() error {
+		if n := g.metric("fengsui_sink_written_total", `sink="history"`); n < 3 {
+			return fmt.Errorf("it took %v readings", n)
+		}
+		if sinks := g.health().Sinks; len(sinks) != 1 || sinks[0].Name != "history" {
+			return fmt.Errorf("the health frame tells of %+v", sinks)
+		}
+		return nil
+	})
 	quarantine("1 unknown_device v1/canteen/gas-02/telemetry", "1 unknown_device v1/canteen/gas-01/telemetry")
 	replay("0 taken, 0 had nothing new, 3 were replayed before still in quarantine: bad_json 1, unknown_device 1")
 

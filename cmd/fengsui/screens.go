@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -101,7 +102,7 @@ func (o *screensOptions) health() console.Health {
 		Log:        console.LogHealth{Bytes: o.Input.Bytes() + o.Readings.Bytes() + o.Alarms.Bytes(), FreeBytes: disk.free, FloorBytes: disk.floor},
 		Disk:       console.DiskHealth{Level: disk.level.String(), FreeBytes: disk.free, SizeBytes: disk.size},
 	}
-	for _, s := range o.Outlets.status() {
+	for _, s := range slices.Concat(o.Outlets.status(), o.Past.status()) {
 		h.Sinks = append(h.Sinks, sinkHealth(s))
 	}
 	h.Counts.RulesArmed, h.Counts.RulesUnarmed = view.armed, view.unarmed
