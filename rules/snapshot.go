@@ -181,7 +181,11 @@ func (r *reader) point() *point {
 	p.folded = r.int()
 	var last sample
 	for range r.count() {
+		before := last.time
 		r.sample(&last, &last)
+		if len(p.tail) > 0 && last.time < before {
+			r.failed = true // they are kept in the order of their time
+		}
 		p.tail = append(p.tail, last)
 	}
 	p.jumps = r.jumps(&last)
