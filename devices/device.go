@@ -151,7 +151,8 @@ type Device struct {
 	// TZLies is how far ahead of UTC the device's clock runs while it says UTC.
 	TZLies time.Duration
 
-	index int // place in its registry
+	index int    // place in its registry
+	key   string // its Key, made once; empty outside a registry
 }
 
 // Baseline is what a field of a device read when it was installed or last
@@ -164,7 +165,12 @@ type Baseline struct {
 }
 
 // Key is the name of a device across sites: "site/device".
-func (d *Device) Key() string { return d.Site.ID + "/" + d.ID }
+func (d *Device) Key() string {
+	if d.key != "" {
+		return d.key
+	}
+	return d.Site.ID + "/" + d.ID
+}
 
 // Param looks a design value up, first at the device, then at its site.
 func (d *Device) Param(name string) (float64, bool) {

@@ -21,6 +21,7 @@ import (
 type Document struct {
 	name string
 	file *ast.File
+	keys map[reflect.Type]map[string]reflect.Type // what each struct reads, once it was met
 }
 
 // ReadDocument decodes data into dst, a pointer to a struct with yaml tags.
@@ -37,7 +38,7 @@ func ReadDocument(name string, data []byte, dst any) (d *Document, err error) {
 	if err != nil {
 		return nil, placed(name, err)
 	}
-	d = &Document{name: name, file: file}
+	d = &Document{name: name, file: file, keys: map[reflect.Type]map[string]reflect.Type{}}
 	if len(file.Docs) > 1 {
 		return d, d.errorAt(file.Docs[1].GetToken(), "a second document begins, want one a file")
 	}
@@ -201,7 +202,7 @@ func (d *Document) unknownKey(pair *ast.MappingValueNode, t reflect.Type) []erro
 	if pair.Key.Type() == ast.MergeKeyType {
 		return nil
 	}
-	keys := keysOf(t)
+	keys := d.keysOf(t)
 	key := pair.Key.GetToken().Value
 	if inner, ok := keys[key]; ok {
 		return d.mistakes(pair.Value, inner)
@@ -223,6 +224,16 @@ func (d *Document) badDuration(node ast.Node) []error {
 		return []error{d.errorAt(t, "duration %q: want a number with its unit, e.g. 30s, 10m or 1h30m", t.Value)}
 	}
 	return nil
+}
+
+// keysOf is keysOf, found out once: a list may have ten thousand entries.
+func (d *Document) keysOf(t reflect.Type) map[string]reflect.Type {
+	keys, ok := d.keys[t]
+	if !ok {
+		keys = keysOf(t)
+		d.keys[t] = keys
+	}
+	return keys
 }
 
 // keysOf lists what a struct reads from YAML: key → type.

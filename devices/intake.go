@@ -127,6 +127,7 @@ type Intake struct {
 
 	devices []deviceMemory // by Device.index
 	clients clients
+	written int // bytes of the last snapshot: the next one is about as long
 }
 
 // NewIntake returns an intake that has seen nothing yet.

@@ -196,7 +196,7 @@ func (r *Registry) resolve(c DeviceConfig) (*Device, error) {
 		c.Name = Text{ZH: c.ID, EN: c.ID}
 	}
 	return &Device{
-		Site: site, ID: c.ID, Kind: kind, Name: c.Name, State: c.State,
+		key: c.Key(), Site: site, ID: c.ID, Kind: kind, Name: c.Name, State: c.State,
 		Since: c.Since, Interval: time.Duration(c.Interval), Params: c.Params, By: c.By, Position: c.Position, Baselines: baselines, TZLies: lies,
 	}, nil
 }

@@ -13,7 +13,7 @@ const snapshotVersion = 2
 // each client's last deliveries. Its size is bounded by the number of devices
 // and by mostClients. The same state gives the same bytes.
 func (i *Intake) Snapshot() ([]byte, error) {
-	b := []byte{snapshotVersion}
+	b := append(make([]byte, 0, i.written+i.written/8), snapshotVersion)
 	registry := i.registry.Load()
 	known := 0
 	for n := range i.devices {
@@ -33,6 +33,7 @@ func (i *Intake) Snapshot() ([]byte, error) {
 		b = binary.LittleEndian.AppendUint64(b, print)
 		b = i.clients[print].append(b)
 	}
+	i.written = len(b)
 	return b, nil
 }
 

@@ -13,13 +13,20 @@ import (
 type Unarmed struct {
 	Rule    *Rule
 	Device  *devices.Device
-	Field   *devices.Field
 	Missing []string // design values to set at the device or at its site
-	Reason  string   // for people: what is wrong and where to set it right
+	Wrong   error    // where nothing is missing
 }
 
-func (u Unarmed) String() string {
-	return fmt.Sprintf("rule %s at %s %s: %s", u.Rule.ID, u.Device.Key(), u.Field.Name, u.Reason)
+// Reason tells people what is wrong and where to set it right.
+func (u *Unarmed) Reason() string {
+	if u.Wrong != nil {
+		return u.Wrong.Error()
+	}
+	return fmt.Sprintf("set %s in the params of device %s or of site %s", strings.Join(u.Missing, ", "), u.Device.ID, u.Device.Site.ID)
+}
+
+func (u *Unarmed) String() string {
+	return fmt.Sprintf("rule %s at %s %s: %s", u.Rule.ID, u.Device.Key(), u.Rule.Field, u.Reason())
 }
 
 // arm builds the engine for a registry and a set of rules. What old, the devices
@@ -33,7 +40,7 @@ func (e *Engine) arm(o EngineOptions, old map[string]*device) {
 	e.devices, e.sites, e.unarmed, e.armed = nil, nil, nil, 0
 	e.waits, e.absences = timers{}, timers{}
 	e.pointers, e.keys = map[*devices.Device]*device{}, map[string]*device{}
-	sites, conditions := map[string]*site{}, map[limits]*armed{}
+	sites, common := map[string]*site{}, shared{conditions: map[limits]*armed{}, armed: map[*devices.Kind][]*armed{}, missing: map[*Rule][]string{}}
 	for r := range o.Registry.Devices() {
 		if !r.State.Judged() {
 			continue
@@ -44,13 +51,34 @@ func (e *Engine) arm(o EngineOptions, old map[string]*device) {
 		e.devices = append(e.devices, d)
 		e.pointers[r], e.keys[r.Key()] = d, d
 		d.joinSite(e, sites)
+		d.armed = common.room[:0]
 		for _, rule := range byKind[r.Kind.ID] {
-			e.armAt(d, rule, conditions)
+			e.armAt(d, rule, &common)
 		}
+		common.room, d.armed = d.armed, same(common.armed, d.Kind, d.armed)
+		e.armed += len(d.armed)
 		d.joinFields()
 		d.inherit(e, old[r.Key()])
 		e.absences.set(&d.timer)
 	}
+}
+
+// shared is what devices have in common: most of a kind have the same rules, with
+// the same limits, and lack the same design values. A county has ten thousand.
+type shared struct {
+	conditions map[limits]*armed
+	armed      map[*devices.Kind][]*armed // of the last device of the kind
+	missing    map[*Rule][]string         // at the last device of which the rule lacked something
+	room       []*armed                   // in which the next list is made
+}
+
+// same is the list that was the last under its key, where that says the same.
+func same[K, V comparable](last map[K][]V, key K, list []V) []V {
+	if slices.Equal(last[key], list) {
+		return last[key]
+	}
+	last[key] = slices.Clone(list)
+	return last[key]
 }
 
 func (d *device) joinSite(e *Engine, sites map[string]*site) {
@@ -69,36 +97,31 @@ func (d *device) joinSite(e *Engine, sites map[string]*site) {
 
 // armAt puts a rule on the list of those that are judged at a device, or of those
 // that cannot be; on neither, where the site says that there is nothing to watch.
-func (e *Engine) armAt(d *device, r *Rule, conditions map[limits]*armed) {
+func (e *Engine) armAt(d *device, r *Rule, s *shared) {
 	if v, _ := d.Param(r.Unless); v != 0 {
 		return
 	}
 	f, ok := d.Kind.Field(r.Field)
 	if !ok {
-		f = &devices.Field{Name: r.Field}
-		e.unarm(Unarmed{Rule: r, Device: d.Device, Field: f, Reason: fmt.Sprintf("kind %s has no field %s", d.Kind.ID, r.Field)})
+		e.unarm(Unarmed{Rule: r, Device: d.Device, Wrong: fmt.Errorf("kind %s has no field %s", d.Kind.ID, r.Field)})
 		return
 	}
 	at, missing := limitsAt(r, d.Device)
 	if len(missing) > 0 {
-		e.unarm(Unarmed{
-			Rule: r, Device: d.Device, Field: f, Missing: missing,
-			Reason: fmt.Sprintf("set %s in the params of device %s or of site %s", strings.Join(missing, ", "), d.ID, d.Site.ID),
-		})
+		e.unarm(Unarmed{Rule: r, Device: d.Device, Missing: same(s.missing, r, missing)})
 		return
 	}
-	a, ok := conditions[at]
+	a, ok := s.conditions[at]
 	if !ok || r.Measure != nil && r.Measure.Quantity == Delta { // whose zero points are the device's own
 		a = newCondition(r, f, &at, d.Device)
 		a.rule, a.field = r, f
-		conditions[at] = a
+		s.conditions[at] = a
 	}
 	if a.err != nil {
-		e.unarm(Unarmed{Rule: r, Device: d.Device, Field: f, Reason: a.err.Error()})
+		e.unarm(Unarmed{Rule: r, Device: d.Device, Wrong: a.err})
 		return
 	}
 	d.armed = append(d.armed, a)
-	e.armed++
 }
 
 // joinFields makes the joints of the rules that look at two fields.

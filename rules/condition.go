@@ -24,8 +24,9 @@ type condition interface {
 // never is the event time of what does not happen.
 const never = math.MaxInt64
 
-// state is where a condition stands after some samples. What every sample
-// touches comes first.
+// state is where a condition stands after some samples. Ten thousand devices have
+// a hundred thousand of them, nearly all at rest: what only the others need is
+// made when it is needed, see wake, and belongs to one state alone, see copy.
 type state struct {
 	at  int64 // event time of the last sample taken, or of the last change by time alone
 	due int64 // event time at which time alone changes the level; never if it does not
@@ -35,21 +36,61 @@ type state struct {
 	better uint8 // steps whose clear limit it was better than
 	run    uint8 // bad values in a row
 	level  Level
-	doubt  bool // not yet confirmed: see Change.Unverified
+	doubt  bool  // not yet confirmed: see Change.Unverified
+	keeps  bool  // it never rests: its condition always remembers something
+	votes  votes // of a ladder with confirm
 
+	*unrest // nil while it is at rest: normal, and nothing waits
+}
+
+// unrest is what a state remembers while there is something to remember.
+type unrest struct {
 	since [maxSteps]int64 // since when the wait to reach a step, or to leave it, has run
 	limit float64         // of the level
 	cause sample          // what led to it
 	last  sample          // the last that was judged: of a ladder, while something waits
 
-	votes  votes   // of a ladder with confirm
 	window *window // of a measure that looks back; copied by copy alone
+}
+
+// wake makes the state remember what a state at rest need not.
+func (s *state) wake() {
+	if s.unrest != nil {
+		return
+	}
+	s.unrest = new(unrest)
+	for i := range s.since {
+		s.since[i] = never
+	}
+}
+
+// keep wakes a state that never rests again.
+func (s *state) keep() {
+	s.wake()
+	s.keeps = true
+}
+
+// rest lets go of what a state remembered, if nothing is and nothing waits.
+func (s *state) rest() {
+	if s.level == Normal && s.due == never && !s.keeps {
+		s.unrest = nil
+	}
+}
+
+// aside is the state as it is now, to look at later.
+func (s *state) aside() state {
+	c := *s
+	if s.unrest != nil {
+		u := *s.unrest
+		c.unrest = &u
+	}
+	return c
 }
 
 // copy is a state that goes on by itself.
 func (s *state) copy() state {
-	c := *s
-	if s.window != nil {
+	c := s.aside()
+	if c.unrest != nil && s.window != nil {
 		w := *s.window
 		w.slots = slices.Clone(w.slots)
 		c.window = &w
@@ -58,13 +99,7 @@ func (s *state) copy() state {
 }
 
 // fresh is the state before any sample.
-func fresh() state {
-	s := state{at: math.MinInt64, due: never}
-	for i := range s.since {
-		s.since[i] = never
-	}
-	return s
-}
+func fresh() state { return state{at: math.MinInt64, due: never} }
 
 // backfill says that the level is decided by history.
 func (s *state) backfill() bool { return s.cause.flags&sampleBackfill != 0 }

@@ -2,7 +2,6 @@ package rules
 
 import (
 	"iter"
-	"slices"
 
 	"fengsui/devices"
 )
@@ -40,6 +39,8 @@ type Engine struct {
 
 	armed   int
 	unarmed []Unarmed
+
+	written int // bytes of the last snapshot: the next one is about as long
 }
 
 // device is a device with its points and its presence.
@@ -287,5 +288,7 @@ func (d *device) levels(e *Engine, out []Change) []Change {
 // Armed counts the rules that are judged, one for every point.
 func (e *Engine) Armed() int { return e.armed }
 
-// Unarmed lists the rules that are not judged, one for every point, and why.
-func (e *Engine) Unarmed() []Unarmed { return slices.Clone(e.unarmed) }
+// Unarmed lists the rules that are not judged, one for every point, and why. The
+// list is the engine's own and stays as it is: another is made when rules or
+// devices change.
+func (e *Engine) Unarmed() []Unarmed { return e.unarmed }

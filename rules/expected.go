@@ -40,6 +40,7 @@ func newExpected(r *Rule, at *limits) *expected {
 }
 
 func (c *expected) step(s *state, x *sample) {
+	s.keep()
 	if s.due <= x.time {
 		c.pass(s, x.time)
 	}
@@ -104,7 +105,7 @@ func (c *expected) pass(s *state, t int64) {
 
 // known is the state as it was heard last; no number where it never was.
 func (s *state) known() sample {
-	if s.last.time == 0 {
+	if s.unrest == nil || s.last.time == 0 {
 		return sample{number: math.NaN(), flags: sampleBad}
 	}
 	return s.last
@@ -113,7 +114,10 @@ func (s *state) known() sample {
 // again keeps what is known of the state, which may have been said long ago.
 func (c *expected) again(old *state) state {
 	s := fresh()
-	s.last = old.last
+	s.keep()
+	if old.unrest != nil {
+		s.last = old.last
+	}
 	if s.last.quality() == devices.Good && slices.Contains(c.is, s.last.number) {
 		s.better = present
 	}

@@ -27,7 +27,9 @@ func (sensor) step(s *state, x *sample) {
 		s.run, level = 0, Normal
 	}
 	if level != s.level {
+		s.wake()
 		s.level, s.cause = level, *x
+		s.rest()
 	}
 	if s.level != Normal && s.backfill() && !x.is(sampleBackfill) {
 		s.cause = *x

@@ -59,6 +59,7 @@ func (l *ladder) step(s *state, x *sample) {
 		s.beyond, s.better = 0, better
 		return
 	}
+	s.wake()
 	c := l.weigh(s, x, claims{beyond: beyond, better: better, up: up, down: better})
 	for i := range l.steps {
 		l.move(s, x, i, c)
@@ -68,6 +69,7 @@ func (l *ladder) step(s *state, x *sample) {
 		l.confirm(s, x, beyond)
 	}
 	s.beyond, s.better, s.last = beyond, better, *x
+	s.rest()
 }
 
 // judges says whether the ladder looks at a sample at all.
@@ -201,6 +203,7 @@ func (l *ladder) pass(s *state, t int64) {
 		s.at = now
 		l.settle(s, &s.last)
 	}
+	s.rest()
 }
 
 // waitEnds is when step i goes on or off if nothing more is heard.

@@ -32,6 +32,7 @@ func newMeasured(r *Rule, l *ladder, d *devices.Device) *measured {
 }
 
 func (m *measured) step(s *state, x *sample) {
+	s.keep()
 	m.pass(s, x.time)
 	s.at = x.time
 	if !x.judged() {
@@ -88,6 +89,7 @@ func (m *measured) judge(s *state, y *sample) {
 
 func (m *measured) pass(s *state, t int64) {
 	for s.due <= t {
+		s.keep()
 		now := s.due
 		s.due = m.ladder.due(s)
 		m.ladder.pass(s, now)
@@ -123,7 +125,8 @@ func (m *measured) expire(s *state, now int64) {
 // fallen, whatever is now called heavy.
 func (m *measured) again(old *state) state {
 	s := fresh()
-	if old.window != nil && old.window.quantity == m.measure.Quantity && old.window.over == m.over() {
+	if old.unrest != nil && old.window != nil && old.window.quantity == m.measure.Quantity && old.window.over == m.over() {
+		s.keep()
 		s.window = old.window
 	}
 	return s

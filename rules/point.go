@@ -213,7 +213,7 @@ func (w *watch) walk(s *state, t int64, worst state) state {
 
 func worse(a, b state) state {
 	if b.level > a.level {
-		return b
+		return b.aside()
 	}
 	return a
 }
@@ -228,11 +228,12 @@ func (w *watch) tell(out []Change) []Change {
 }
 
 func (w *watch) change() Change {
-	s, x := &w.live, &w.live.cause
+	s := &w.live
+	var x *sample
 	if s.level == Normal {
 		x = w.held()
 	} else {
-		w.limit = s.limit
+		x, w.limit = &s.cause, s.limit
 	}
 	return Change{
 		Rule: w.rule, Device: w.point.device.Device, Field: w.point.field,

@@ -19,7 +19,8 @@ var ErrSnapshot = errors.New("not a snapshot of this version of the rules")
 // every point has seen lately, who was heard when, which sources are up. Timers
 // and levels follow from that.
 func (e *Engine) Snapshot() ([]byte, error) {
-	w := &writer{text: []byte(snapshotVersion), names: map[string]uint64{}}
+	w := &writer{text: make([]byte, 0, e.written+e.written/8), names: make(map[string]uint64, len(e.devices))}
+	w.text = append(w.text, snapshotVersion...)
 	w.int(e.now)
 	w.int(e.before)
 	sources := e.sourcesByName()
@@ -46,6 +47,7 @@ func (e *Engine) Snapshot() ([]byte, error) {
 	for _, d := range e.devices {
 		w.device(d, index[d.presence.source])
 	}
+	e.written = len(w.text)
 	return w.text, nil
 }
 
@@ -252,14 +254,18 @@ func (r *reader) sample(x, to *sample) {
 // state leaves out what a state without a level and without a wait does not need.
 func (w *writer) state(s *state, to *sample) {
 	idle := s.level == Normal && s.due == never
+	u := s.unrest
+	if u == nil {
+		u = &w.nothing
+	}
 	w.bool(idle)
 	w.int(s.at)
 	w.text = append(w.text, s.beyond, s.better, s.run)
 	w.text = append(w.text, s.votes[:]...)
-	w.sample(&s.last, to)
-	w.bool(s.window != nil)
-	if s.window != nil {
-		w.window(s.window)
+	w.sample(&u.last, to)
+	w.bool(u.window != nil)
+	if u.window != nil {
+		w.window(u.window)
 	}
 	if idle {
 		return
@@ -276,6 +282,7 @@ func (w *writer) state(s *state, to *sample) {
 
 func (r *reader) state(s *state, to *sample) {
 	*s = fresh()
+	s.wake()
 	idle := r.bool()
 	s.at = r.int()
 	s.beyond, s.better, s.run = r.byte(), r.byte(), r.byte()
@@ -285,6 +292,9 @@ func (r *reader) state(s *state, to *sample) {
 		s.window = r.window()
 	}
 	if idle {
+		if s.last == (sample{}) && s.window == nil {
+			s.rest()
+		}
 		return
 	}
 	s.due = r.int()
@@ -335,8 +345,9 @@ func (r *reader) window() *window {
 // writer appends numbers in as few bytes as they need; a name is written out
 // once and named by its number from then on.
 type writer struct {
-	text  []byte
-	names map[string]uint64
+	text    []byte
+	names   map[string]uint64
+	nothing unrest // what a state at rest remembers
 }
 
 func (w *writer) uint(n uint64) { w.text = binary.AppendUvarint(w.text, n) }

@@ -205,7 +205,7 @@ func newest(ctx context.Context, input *journal.Log) (t time.Time, err error) {
 	return t, nil
 }
 
-// announcer says once that the gateway is ready.
+// announcer says once that the gateway is ready, and settles down.
 type announcer struct {
 	judge *judge
 	ready func()
@@ -215,6 +215,7 @@ func (a announcer) Run(ctx context.Context) error {
 	select {
 	case <-a.judge.caught:
 		a.ready()
+		settle()
 	case <-ctx.Done():
 	}
 	return nil

@@ -56,7 +56,7 @@ func (j *judge) restore(ctx context.Context) error {
 		return err
 	}
 	if s != nil {
-		j.position, j.total, j.missing, j.clock = s.Position, s.Total, s.Missing, s.Clock
+		j.position, j.total, j.missing, j.clock = s.Position, s.Total, s.Missing, int64(s.Clock)
 		j.status.saved.Store(s.Position)
 	} else if err := j.fromOldest(ctx); err != nil {
 		return err
@@ -224,7 +224,7 @@ func (j *judge) save(ctx context.Context) error {
 	if err := j.flush(ctx); err != nil { // the replay begins behind it
 		return err
 	}
-	s := snapshot{Position: j.position, Total: j.total, Missing: j.missing, Alarms: j.Alarms.Last().Seq, Clock: j.clock, Registry: j.version}
+	s := snapshot{Position: j.position, Total: j.total, Missing: j.missing, Alarms: j.Alarms.Last().Seq, Clock: uint64(j.clock), Registry: j.version}
 	var errs [5]error
 	s.Engine, errs[0] = j.Engine.Snapshot()
 	s.Intake, errs[1] = j.Intake.Snapshot()
@@ -235,11 +235,7 @@ func (j *judge) save(ctx context.Context) error {
 		return fmt.Errorf("snapshot at input %d: %w", j.position, err)
 	}
 	return j.Readings.after(ctx, func() error {
-		data, err := s.encode()
-		if err != nil {
-			return err
-		}
-		if err := j.Snapshot.replace(data); err != nil {
+		if err := j.Snapshot.replace(s.encode()); err != nil {
 			return err
 		}
 		j.status.saved.Store(s.Position)

@@ -423,7 +423,7 @@ func (a *arrival) judged() step {
 func (a *arrival) unarmedViews() []unarmedView {
 	list := []unarmedView{}
 	for _, u := range a.Unarmed {
-		v := unarmedView{Rule: u.Rule.ID, Title: u.Rule.Title, Field: u.Rule.Field, Missing: u.Missing, Reason: u.Reason}
+		v := unarmedView{Rule: u.Rule.ID, Title: u.Rule.Title, Field: u.Rule.Field, Missing: u.Missing, Reason: u.Reason()}
 		if v.Missing == nil {
 			v.Missing = []string{}
 		}

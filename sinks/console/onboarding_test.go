@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -124,8 +125,8 @@ func TestOnboardingExplains(t *testing.T) {
 		{1, devices.Rejection{Code: devices.CodeUnknownDevice, Topic: "v1/sample-gas/gas-1/telemetry", Hint: "gas-01"}},
 	}}
 	a.Unarmed = []rules.Unarmed{
-		{Rule: &rules.Rule{ID: "gas_low", Field: "gas_lel_pct"}, Missing: []string{"gas_low_lel_pct"}},
-		{Rule: &rules.Rule{ID: "gas_drift", Field: "gas_lel_pct"}, Reason: "no baseline"},
+		{Rule: &rules.Rule{ID: "gas_low", Field: "gas_lel_pct"}, Device: d, Missing: []string{"gas_low_lel_pct"}},
+		{Rule: &rules.Rule{ID: "gas_drift", Field: "gas_lel_pct"}, Wrong: errors.New("no baseline")},
 	}
 	for i, want := range []string{"最接近的字段是 gas_lel_pct", "把设备的 topic 改为 v1/sample-gas/gas-01/telemetry"} {
 		if e := a.explained()[i]; e.Remedy.ZH != want || e.Reason.ZH == "" || e.Reason.EN == "" {

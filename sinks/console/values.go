@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"fengsui/devices"
@@ -122,6 +123,7 @@ func (v *values) reading(r *devices.Reading) {
 		return
 	}
 	d.received = max(d.received, r.Received)
+	d.points = slices.Grow(d.points, max(0, len(r.Values)-len(d.points))) // of its first reading, mostly all there will be
 	for i := range r.Values {
 		value := &r.Values[i]
 		p := d.point(value.Field.Name)
