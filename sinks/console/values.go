@@ -33,13 +33,13 @@ type values struct {
 	decoder devices.ReadingsDecoder
 	known   map[*devices.Device]*deviceValues
 
-	mu        sync.RWMutex             // guards what follows
-	devices   map[string]*deviceValues // by "site/device"
-	max       int
-	grown     bool // a device is new since the last tick
-	tick      uint64
-	alarmed   []*deviceValues // devices of open alarms, worst first
-	frame     *frame          // what changed in tick-1; nil: nothing did
+	mu      sync.RWMutex             // guards what follows
+	devices map[string]*deviceValues // by "site/device"
+	max     int
+	grown   bool // a device is new since the last tick
+	tick    uint64
+	alarmed []*deviceValues // devices of open alarms, worst first
+	frame   *frame          // what changed in tick-1; nil: nothing did
 }
 
 // deviceValues are the points of one device.
