@@ -51,14 +51,20 @@ type issued struct {
 	Credential struct{ User, Password string }
 }
 
-func (i issued) print(t terminal) {
-	fmt.Fprintf(t.out, "%s/%s\n", i.Site, i.Device)
-	if i.Credential.Password == "" {
-		fmt.Fprintln(t.out, "  keeps the password it had")
-		return
+// print shows all that whoever attaches the device needs next.
+func (i issued) print(c *call) {
+	fmt.Fprintf(c.out, "%s/%s\n", i.Site, i.Device)
+	for _, address := range c.reach.mqtt {
+		fmt.Fprintf(c.out, "  MQTT address   %s\n", address)
 	}
-	fmt.Fprintf(t.out, "  MQTT user      %s\n  MQTT password  %s   (shown this once)\n  topic          v1/%s/%s/telemetry\n",
-		i.Credential.User, i.Credential.Password, i.Site, i.Device)
+	if i.Credential.Password == "" {
+		fmt.Fprintln(c.out, "  keeps the password it had")
+	} else {
+		fmt.Fprintf(c.out, "  MQTT user      %s\n  MQTT password  %s   (shown this once)\n", i.Credential.User, i.Credential.Password)
+	}
+	fmt.Fprintf(c.out, "  topic          v1/%s/%s/telemetry\n", i.Site, i.Device)
+	fmt.Fprintf(c.out, "see what arrives of it, and if not, why:\n  %s/?device=%s/%s\n  fengsui device watch -config %s %s %s\n",
+		c.reach.console, i.Site, i.Device, *c.config, i.Site, i.Device)
 }
 
 func deviceAdd(ctx context.Context, c *call) error {
@@ -81,7 +87,7 @@ func deviceAdd(ctx context.Context, c *call) error {
 	if err := client.call(ctx, "POST", "/devices", d, &answer); err != nil {
 		return fmt.Errorf("add %s: %w", d.Key(), err)
 	}
-	answer.print(c.terminal)
+	answer.print(c)
 	return nil
 }
 
@@ -101,7 +107,7 @@ func deviceCredential(method string) func(ctx context.Context, c *call) error {
 			fmt.Fprintf(c.out, "%s/%s can no longer connect\n", site, device)
 			return nil
 		}
-		answer.print(c.terminal)
+		answer.print(c)
 		return nil
 	}
 }

@@ -17,6 +17,7 @@ type call struct {
 	flags  *flag.FlagSet
 	config *string
 	rest   []string // not yet parsed
+	reach  reach    // of the gateway
 }
 
 // run carries out the verb that args begin with.
@@ -60,6 +61,7 @@ func (c *call) client(arguments int) (*apiClient, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.reach = cfg.reach()
 	return newAPIClient(cfg)
 }
 

@@ -18,6 +18,11 @@ func TestInstallerWatches(t *testing.T) {
 		t.Fatalf("device add: %s", errs)
 	}
 	password := fieldAfter(out, "MQTT password")
+	for _, next := range []string{"mqtt://" + g.mqtt, "v1/canteen/gas-01/telemetry", "http://" + g.http + "/?device=canteen/gas-01", "fengsui device watch -config " + g.config() + " canteen gas-01"} {
+		if !strings.Contains(out, next) {
+			t.Errorf("device add does not say %q:\n%s", next, out)
+		}
+	}
 	watch := func(wantStatus int, want ...string) {
 		t.Helper()
 		g.eventually(fmt.Sprintf("the watch says %q", want), func() error {
