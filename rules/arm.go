@@ -98,7 +98,7 @@ func (d *device) joinSite(e *Engine, sites map[string]*site) {
 // armAt puts a rule on the list of those that are judged at a device, or of those
 // that cannot be; on neither, where the site says that there is nothing to watch.
 func (e *Engine) armAt(d *device, r *Rule, s *shared) {
-	if v, _ := d.Param(r.Unless); v != 0 {
+	if !r.concerns(d.Device) {
 		return
 	}
 	f, ok := d.Kind.Field(r.Field)

@@ -42,6 +42,29 @@ func TestARuleWithoutItsDesignValueIsListedAsNotArmed(t *testing.T) {
 	w.see("east/p1", "dry_beach_m", 90).expect("beach east/p1 dry_beach_m red 90")
 }
 
+// An order is a design value that says that it is in force, and a dated baseline;
+// what was before it is nobody's affair, and when it is taken away so is the alarm.
+func TestARuleOfAnOrder(t *testing.T) {
+	w := newWorld(t, config("east", "p1", "pond"))
+	w.rules = w.parse(`
+kind: pond
+rules: [{id: order, field: pond_level_m, only: keep_low, measure: {delta: {}}, worse: high, ` + rulesHead + `, clear: {hysteresis: 0.1}, steps: [{level: orange, limit: 1, for: 15m}]}]`)
+	w.reconfigure().see("east/p1", "pond_level_m", 90).after(20*time.Minute).see("east/p1", "pond_level_m", 90).expect()
+	if n := len(w.engine.Unarmed()); n != 0 || w.engine.Armed() != 0 {
+		t.Errorf("%d armed, %d not, without an order", w.engine.Armed(), n)
+	}
+	w.config.Sites[0].Params = map[string]float64{"keep_low": 1}
+	if w.reconfigure(); len(w.engine.Unarmed()) != 1 {
+		t.Errorf("an order without its baseline: not armed %v", w.engine.Unarmed())
+	}
+	w.config.Devices[0].Baselines = []devices.Baseline{{Field: "pond_level_m", Value: 88, From: time.UnixMilli(w.now).Add(time.Minute)}}
+	w.reconfigure().after(time.Minute).expect()
+	w.see("east/p1", "pond_level_m", 90).after(15*time.Minute - time.Second).expect()
+	w.after(time.Second).expect("order east/p1 pond_level_m orange 2")
+	w.config.Sites[0].Params["keep_low"] = 0
+	w.reconfigure().expect("order east/p1 pond_level_m normal 2")
+}
+
 func TestLimitsThatMakeNoSenseAtAPointAreNotArmed(t *testing.T) {
 	for value, want := range map[float64]string{
 		5000: "the orange limit 6000 lies outside what dry_beach_m can read, 0 to 2000",

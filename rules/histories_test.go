@@ -129,6 +129,7 @@ var scenarios = [...]scenario{
 	}},
 	{name: "rate", field: "both_mm", worse: devices.Both, numbers: []float64{0, 1, 2, 4, 5, 7, 10, 20}, over: 300, limits: []float64{2, 3, 5}, change: func(r *rand.Rand, rule *rules.Rule) {
 		rule.Measure = &rules.Measure{Quantity: rules.Rate, Over: pick(r, []time.Duration{10 * time.Minute, 31*time.Minute + time.Second, 2 * time.Hour}), Per: 5 * time.Minute, Samples: pick(r, []int{2, 3, 5}), Span: pick(r, []time.Duration{0, 30 * time.Second, 6 * time.Minute})}
+		rule.Clear.Hysteresis = min(rule.Clear.Hysteresis, 1.5) // the mildest limit is 2
 		if r.IntN(3) == 0 {
 			rule.Confirm = rules.Confirm{N: 2, Of: 3}
 		}
@@ -258,7 +259,7 @@ func (s *scenario) rule(r *rand.Rand, kind string) *rules.Rule {
 			rule.Steps = append(rule.Steps, rules.Step{Level: levels[i], Limit: rules.Limit{Value: l}, For: pick(r, waits)})
 		}
 	}
-	rule.Clear = rules.Clear{Hysteresis: pick(r, []float64{0, 0, 0.5, 1.5}), For: pick(r, waits)}
+	rule.Clear = rules.Clear{Hysteresis: pick(r, []float64{0, 0, 0.5, 1.5, 3}), For: pick(r, waits)}
 	if s.worse == "" {
 		rule.Clear.Hysteresis = 0
 	}

@@ -70,6 +70,7 @@ type ruleText struct {
 	Clear  *clearText        `yaml:"clear"`
 	Latch  bool              `yaml:"latch"`
 	Unless string            `yaml:"unless"`
+	Only   string            `yaml:"only"`
 
 	Measure *measureText `yaml:"measure"`
 	Unit    string       `yaml:"unit"`
@@ -156,7 +157,7 @@ var ruleID = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 func (c *checker) rules(t *ruleText, k *devices.Kind) (out []*Rule) {
 	before := len(c.errs)
 	c.head(t)
-	r := &Rule{ID: t.ID, Kind: k.ID, Title: t.Title, Advice: t.Advice, Basis: t.Basis, Worse: t.Worse, Hold: t.Hold, Latch: t.Latch, Unless: t.Unless}
+	r := &Rule{ID: t.ID, Kind: k.ID, Title: t.Title, Advice: t.Advice, Basis: t.Basis, Worse: t.Worse, Hold: t.Hold, Latch: t.Latch, Unless: t.Unless, Only: t.Only}
 	if t.Expect != nil {
 		c.expect(t, r, k)
 	} else {
@@ -202,6 +203,9 @@ func (c *checker) head(t *ruleText) {
 		c.complain(c.at+".id", "rule %q is given twice; for several fields of one rule use fields", t.ID)
 	case slices.ContainsFunc(Builtin(), func(r *Rule) bool { return r.ID == t.ID }):
 		c.complain(c.at+".id", "rule %q is built in, choose another id", t.ID)
+	}
+	if t.Only != "" && t.Only == t.Unless {
+		c.complain(c.at+".only", "only and unless are both %s: the rule would watch nothing", t.Only)
 	}
 	c.seen[t.ID] = true
 	for _, text := range []struct {

@@ -46,6 +46,7 @@ func TestComplaintsSayWhere(t *testing.T) {
 		{"unknown kind", "kind: gas", "kind: gaz", `gas.yaml:1:7: unknown kind "gaz", did you mean "gas"?`},
 		{"unknown field", "gas_lel_pct", "gas_lell_pct", `gas.yaml:4:12: kind gas has no field "gas_lell_pct", did you mean "gas_lel_pct"?`},
 		{"unknown key", "worse:", "worze:", `gas.yaml:8:5: unknown key "worze", did you mean "worse"?`},
+		{"only where not", "worse:", "only: no_fan\n    unless: no_fan\n    worse:", `gas.yaml:8:11: only and unless are both no_fan: the rule would watch nothing`},
 		{"unknown level", "level: red", "level: crimson", `gas.yaml:12:17: unknown level "crimson", want one of: blue, yellow, orange, red, fault`},
 		{"steps out of order", "level: red", "level: blue", `gas.yaml:12:17: blue after yellow: steps go from blue to red, and fault stands alone`},
 		{"limits out of order", "limit: 50", "limit: 15", `gas.yaml:12:29: the red limit 15 is not beyond the yellow limit 20`},

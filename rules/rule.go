@@ -117,10 +117,18 @@ type Rule struct {
 	Confirm Confirm           `yaml:"confirm,omitempty" json:",omitzero"`
 	Expect  *Expect           `yaml:"expect,omitempty" json:",omitempty"` // instead of limits: the state that must follow an action; its level is that of the one step
 	Unless  string            `yaml:"unless,omitempty" json:",omitempty"` // a design value: where it is not 0, the site has nothing that the rule could watch
+	Only    string            `yaml:"only,omitempty" json:",omitempty"`   // a design value: only where it is set and not 0 there is something to watch, such as an order in force
 	Hold    []float64         `yaml:"hold,omitempty"`                     // states that say nothing: whatever the level is, it stays
 	Clear   Clear             `yaml:"clear"`
 	Latch   bool              `yaml:"latch,omitempty"` // stays until a person resets it
 	Version string            `yaml:"-"`               // hash of the rule's own text
+}
+
+// concerns says that there is something at a device that the rule could watch.
+func (r *Rule) concerns(d *devices.Device) bool {
+	unless, _ := d.Param(r.Unless)
+	only, _ := d.Param(r.Only)
+	return unless == 0 && (r.Only == "" || only != 0)
 }
 
 // maxSteps is the height of a ladder: blue, yellow, orange, red.

@@ -121,7 +121,7 @@ func (l *linter) params(registry *devices.Registry) {
 		}
 	}
 	for _, r := range l.Rules {
-		read[r.Unless] = true
+		read[r.Unless], read[r.Only] = true, true
 		for _, limit := range limitsOf(r) {
 			read[limit.Param] = true
 		}
