@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptrace"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -363,20 +364,30 @@ func TestReplaysChangeOverAtTheSamePlace(t *testing.T) {
 	}
 }
 
-// TestKillWhileTheRegistryChanges: kill -9 at any moment; what was answered holds,
-// what was not holds as a whole or not at all.
+// TestKillWhileTheRegistryChanges: kill -9 as soon as a change is answered, or sent;
+// what was answered holds, what was not holds as a whole or not at all.
 func TestKillWhileTheRegistryChanges(t *testing.T) {
 	g := newGateway(t, siteYAML(t, "plant", "pw"), "")
 	g.start()
 	answered := -1
 	for round := range 6 {
+		const before = 3 // changes are answered before the kill
+		enough := make(chan struct{})
 		done := make(chan int)
-		go func(from int) {
-			n := from
+		go func(n int) {
 			defer func() { done <- n }()
-			for {
+			for first := n; ; n++ {
+				if n == first+before && round%2 == 0 {
+					close(enough)
+				}
+				sent := func(httptrace.WroteRequestInfo) {
+					if n == first+before && round%2 == 1 {
+						close(enough)
+					}
+				}
 				body := fmt.Sprintf(`{"sites":[{"id":"a","area":"%d"}],"devices":[{"site":"a","id":"x","kind":"slope","params":{"n":%d}}]}`, n+1, n+1)
-				req, err := http.NewRequest("POST", "http://"+g.http+"/api/v1/registry", bytes.NewBufferString(body))
+				ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{WroteRequest: sent})
+				req, err := http.NewRequestWithContext(ctx, "POST", "http://"+g.http+"/api/v1/registry", bytes.NewBufferString(body))
 				if err != nil {
 					return
 				}
@@ -386,10 +397,13 @@ func TestKillWhileTheRegistryChanges(t *testing.T) {
 					return // it is dead
 				}
 				resp.Body.Close()
-				n++
 			}
 		}(answered)
-		time.Sleep(time.Duration(100+37*round) * time.Millisecond) // any moment will do
+		select {
+		case <-enough:
+		case n := <-done:
+			t.Fatalf("change %d was refused", n+1)
+		}
 		g.kill()
 		answered = <-done
 		g.start()

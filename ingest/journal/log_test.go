@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -604,5 +605,25 @@ func TestOnSyncHearsOfEachAppend(t *testing.T) {
 	}
 	if len(heard) != 4 || s.Stats().LastSync != heard[3] || heard[3] <= 0 {
 		t.Errorf("heard %v, last is %v", heard, s.Stats().LastSync)
+	}
+}
+
+// A read takes what it reads and little more: the client library would make a queue
+// of 4 MB for each.
+func TestReadTakesLittleMemory(t *testing.T) {
+	l := openLog(t, openStore(t, t.TempDir()), LogOptions{Name: "input"})
+	fill(t, l, 1, 1, 100)
+	const reads = 50
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range reads {
+		forget(&l.feed)
+		if _, err := l.At(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / reads; each > 256<<10 {
+		t.Errorf("a read of 100 bytes takes %d KB", each>>10)
 	}
 }
