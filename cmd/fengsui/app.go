@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"fengsui/devices"
@@ -53,6 +54,10 @@ func runApp(ctx context.Context, o appOptions) error {
 	parts := &measured{clock: clock}
 	meters := metrics.New(parts.options(cfg))
 
+	// What operators wrote is read while the logs are opened: either takes a while.
+	reading := sync.OnceValues(func() (*written, error) { return readWritten(cfg) })
+	go reading()
+
 	// The logs: everything else can be rebuilt from them.
 	store, err := journal.Open(ctx, journal.Options{
 		Dir: cfg.Data, MaxStore: cfg.Journal.MaxBytes, OnSync: meters.Synced, Logger: logger.With("part", "journal"),
@@ -75,18 +80,15 @@ func runApp(ctx context.Context, o appOptions) error {
 	}
 
 	// What is watched, and by which rules.
-	inventory, err := openInventory(ctx, cfg, store)
+	says, err := reading()
 	if err != nil {
 		return err
 	}
-	ruleSet, err := readRules(cfg, inventory.kinds)
+	inventory, err := openInventory(ctx, says, store)
 	if err != nil {
 		return err
 	}
-	routes, err := readRoutes(cfg, inventory.kinds)
-	if err != nil {
-		return err
-	}
+	ruleSet, routes := says.rules, says.routes
 	present := newPresence(inventory.registry())
 
 	// The door.

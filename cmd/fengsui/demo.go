@@ -75,7 +75,7 @@ func runDemo(ctx context.Context, t terminal, args []string) error {
 		select {
 		case a := <-ready:
 			welcome(t, a, token)
-			registry, _, err := readAll(cfg)
+			registry, err := readRegistry(cfg)
 			if err != nil {
 				return err
 			}
@@ -184,7 +184,7 @@ func runSimulate(ctx context.Context, t terminal, args []string) error {
 	if err != nil {
 		return err
 	}
-	registry, _, err := readAll(cfg)
+	registry, err := readRegistry(cfg)
 	if err != nil {
 		return err
 	}

@@ -62,12 +62,9 @@ type inventory struct {
 
 const credentialPrefix = "credential."
 
-func openInventory(ctx context.Context, cfg Config, store *journal.Store) (*inventory, error) {
-	i := &inventory{waiting: make(chan struct{})}
+func openInventory(ctx context.Context, says *written, store *journal.Store) (*inventory, error) {
+	i := &inventory{waiting: make(chan struct{}), kinds: says.kinds, file: says.devices}
 	var err error
-	if i.kinds, i.file, err = readDevices(cfg); err != nil {
-		return nil, err
-	}
 	if i.bucket, err = store.Bucket(ctx, "registry"); err != nil {
 		return nil, err
 	}
@@ -522,6 +519,15 @@ func readDevices(cfg Config) ([]*devices.Kind, *devices.File, error) {
 	}
 	file, err := devices.ParseDevices(cfg.Devices, text, kinds)
 	return kinds, file, err
+}
+
+// readRegistry is the registry of what the devices file says.
+func readRegistry(cfg Config) (*devices.Registry, error) {
+	kinds, file, err := readDevices(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return file.Registry(kinds)
 }
 
 // readRules reads the rules that judge those kinds.

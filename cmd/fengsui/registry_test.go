@@ -177,7 +177,11 @@ func openTower(t *testing.T, dir string) *tower {
 	w.check(err)
 	w.events, err = store.KeyedLog(t.Context(), "alarms")
 	w.check(err)
-	w.inventory, err = openInventory(t.Context(), Config{}, store)
+	says, err := readWritten(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.inventory, err = openInventory(t.Context(), says, store)
 	w.check(err)
 	w.inventory.dropped = func(string, string) {}
 	w.inventory.announce = w.append

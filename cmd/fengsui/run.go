@@ -46,19 +46,23 @@ func runGateway(ctx context.Context, t terminal, args []string) error {
 	})
 }
 
-// readAll reads everything an operator writes, without touching the data.
-func readAll(cfg Config) (*devices.Registry, []*rules.Rule, error) {
-	kinds, file, err := readDevices(cfg)
-	if err != nil {
-		return nil, nil, err
+// written is everything an operator writes beside the config.
+type written struct {
+	kinds   []*devices.Kind
+	devices *devices.File
+	rules   []*rules.Rule
+	routes  *devices.Routes
+}
+
+// readWritten reads it, without touching the data.
+func readWritten(cfg Config) (w *written, err error) {
+	w = &written{}
+	if w.kinds, w.devices, err = readDevices(cfg); err != nil {
+		return nil, err
 	}
-	registry, err := file.Registry(kinds)
-	if err != nil {
-		return nil, nil, err
+	if w.rules, err = readRules(cfg, w.kinds); err != nil {
+		return nil, err
 	}
-	if _, err := readRoutes(cfg, kinds); err != nil {
-		return nil, nil, err
-	}
-	set, err := readRules(cfg, kinds)
-	return registry, set, err
+	w.routes, err = readRoutes(cfg, w.kinds)
+	return w, err
 }
