@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,15 +19,21 @@ type Unarmed struct {
 }
 
 // Reason tells people what is wrong and where to set it right.
-func (u *Unarmed) Reason() string {
-	if u.Wrong != nil {
-		return u.Wrong.Error()
+func (u *Unarmed) Reason() devices.Text {
+	wrong := u.Wrong
+	if wrong == nil {
+		wrong = unfit("在设备 %s 或站点 %s 的 params 中设置 %s", "set %[3]s in the params of device %[1]s or of site %[2]s",
+			u.Device.ID, u.Device.Site.ID, strings.Join(u.Missing, ", "))
 	}
-	return fmt.Sprintf("set %s in the params of device %s or of site %s", strings.Join(u.Missing, ", "), u.Device.ID, u.Device.Site.ID)
+	var m *misfit
+	if errors.As(wrong, &m) {
+		return devices.Text(*m)
+	}
+	return devices.Text{ZH: wrong.Error(), EN: wrong.Error()}
 }
 
 func (u *Unarmed) String() string {
-	return fmt.Sprintf("rule %s at %s %s: %s", u.Rule.ID, u.Device.Key(), u.Rule.Field, u.Reason())
+	return fmt.Sprintf("rule %s at %s %s: %s", u.Rule.ID, u.Device.Key(), u.Rule.Field, u.Reason().EN)
 }
 
 // arm builds the engine for a registry and a set of rules. What old, the devices
@@ -103,7 +110,7 @@ func (e *Engine) armAt(d *device, r *Rule, s *shared) {
 	}
 	f, ok := d.Kind.Field(r.Field)
 	if !ok {
-		e.unarm(Unarmed{Rule: r, Device: d.Device, Wrong: fmt.Errorf("kind %s has no field %s", d.Kind.ID, r.Field)})
+		e.unarm(Unarmed{Rule: r, Device: d.Device, Wrong: unfit("类型 %s 没有字段 %s", "kind %s has no field %s", d.Kind.ID, r.Field)})
 		return
 	}
 	at, missing := limitsAt(r, d.Device)

@@ -73,7 +73,7 @@ func TestLimitsThatMakeNoSenseAtAPointAreNotArmed(t *testing.T) {
 		c := config("east", "p1", "pond")
 		c.Params = map[string]float64{"min_dry_beach_m": value}
 		w := newWorld(t, c)
-		if got := w.engine.Unarmed(); len(got) != 1 || got[0].Reason() != want {
+		if got := w.engine.Unarmed(); len(got) != 1 || got[0].Reason().EN != want || !strings.Contains(got[0].Reason().ZH, "色限值") {
 			t.Errorf("%v: %v", value, got)
 		}
 	}

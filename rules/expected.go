@@ -128,10 +128,10 @@ func (c *expected) again(old *state) state {
 func (c *expected) check(r *Rule, d *devices.Device) error {
 	f, ok := d.Kind.Field(r.Expect.While.Field)
 	if !ok {
-		return fmt.Errorf("kind %s has no field %s", d.Kind.ID, r.Expect.While.Field)
+		return unfit("类型 %s 没有字段 %s", "kind %s has no field %s", d.Kind.ID, r.Expect.While.Field)
 	}
 	if c.while.limit < f.Range[0] || c.while.limit > f.Range[1] {
-		return fmt.Errorf("the limit %v lies outside what %s can read, %v to %v", c.while.limit, f.Name, f.Range[0], f.Range[1])
+		return unfit("限值 %v 超出 %s 的量程 %v 至 %v", "the limit %v lies outside what %s can read, %v to %v", c.while.limit, f.Name, f.Range[0], f.Range[1])
 	}
 	return nil
 }

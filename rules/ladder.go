@@ -310,10 +310,10 @@ func (l *ladder) check(f *devices.Field) error {
 			low, high = 0, max(-low, high)
 		}
 		if math.IsNaN(g.limit) || g.limit < low || g.limit > high {
-			return fmt.Errorf("the %s limit %v lies outside what %s can read, %v to %v", g.level, g.limit, f.Name, low, high)
+			return unfit("%s限值 %v 超出 %s 的量程 %v 至 %v", "the %s limit %v lies outside what %s can read, %v to %v", g.level, g.limit, f.Name, low, high)
 		}
 		if l.low && (g.clear >= high || g.clear < g.limit) || !l.low && (g.clear <= low || g.clear > g.limit) {
-			return fmt.Errorf("the %s limit %v could never be left again: it clears at %v, and %s reads %v to %v", g.level, g.limit, g.clear, f.Name, low, high)
+			return unfit("%s限值 %v 达到后无法恢复：恢复值为 %v，而 %s 的量程为 %v 至 %v", "the %s limit %v could never be left again: it clears at %v, and %s reads %v to %v", g.level, g.limit, g.clear, f.Name, low, high)
 		}
 		if i == 0 {
 			continue
@@ -324,7 +324,7 @@ func (l *ladder) check(f *devices.Field) error {
 			worse = g.limit < milder.limit
 		}
 		if !worse && (g.limit != milder.limit || g.wait <= milder.wait) {
-			return fmt.Errorf("the %s limit %v is not beyond the %s limit %v", g.level, g.limit, milder.level, milder.limit)
+			return unfit("%s限值 %v 没有比%s限值 %v 更严重", "the %s limit %v is not beyond the %s limit %v", g.level, g.limit, milder.level, milder.limit)
 		}
 	}
 	return nil

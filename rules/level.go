@@ -38,6 +38,19 @@ func (l Level) String() string {
 	return fmt.Sprintf("level(%d)", uint8(l))
 }
 
+var levelNames = [...]devices.Text{
+	{ZH: "正常", EN: "normal"}, {ZH: "蓝色", EN: "blue"}, {ZH: "黄色", EN: "yellow"},
+	{ZH: "橙色", EN: "orange"}, {ZH: "红色", EN: "red"}, {ZH: "故障", EN: "fault"},
+}
+
+// Name is what people call it.
+func (l Level) Name() devices.Text {
+	if int(l) < len(levelNames) {
+		return levelNames[l]
+	}
+	return devices.Text{ZH: l.String(), EN: l.String()}
+}
+
 // ParseLevel is the inverse of String.
 func ParseLevel(word string) (Level, error) {
 	for i, w := range levelWords {

@@ -147,7 +147,7 @@ func (m *measured) check() error {
 	if m.device == nil || slices.ContainsFunc(m.device.Baselines, func(b devices.Baseline) bool { return b.Field == m.field }) {
 		return nil
 	}
-	return fmt.Errorf("set a baseline of %s at device %s: its reading at the time from which changes count", m.field, m.device.ID)
+	return unfit("设置 %s 在设备 %s 的零点（baselines）：变化量由那时的读数算起", "set a baseline of %s at device %s: its reading at the time from which changes count", m.field, m.device.ID)
 }
 
 // print tells measures apart as ladder.print does ladders.

@@ -57,7 +57,7 @@ func (l *linter) nowhere(r *rules.Rule, all []rules.Unarmed) {
 	missing := missingOf(all)
 	if len(missing) == 0 {
 		l.find(l.rulePlaces[r.ID], Warning, "armed_nowhere",
-			text("规则 %s 在所有 %s 上都未布防：%s", "rule %s is armed at no %s: %s", r.ID, r.Kind, all[0].Reason()),
+			because(text("规则 %s 在所有 %s 上都未布防", "rule %s is armed at no %s", r.ID, r.Kind), all[0].Reason()),
 			text("按上述原因改正设备或规则", "set the devices or the rule right"))
 		return
 	}
@@ -83,7 +83,7 @@ func (l *linter) lacking(d *devices.Device, all []rules.Unarmed) {
 	for _, u := range all {
 		if len(u.Missing) == 0 {
 			l.find(at, Warning, "not_armed",
-				text("规则 %s 在 %s 未布防：%s", "rule %s is not armed at %s: %s", u.Rule.ID, d.Key(), u.Reason()),
+				because(text("规则 %s 在 %s 未布防", "rule %s is not armed at %s", u.Rule.ID, d.Key()), u.Reason()),
 				text("改正此处的设计值或零点", "set the design values or the baseline right"))
 		} else if !slices.Contains(ids, u.Rule.ID) {
 			ids = append(ids, u.Rule.ID)

@@ -132,6 +132,10 @@ func tree(text Text, into *map[string]any) (*devices.Document, error) {
 }
 
 // text says the same in both languages.
+func because(what, why devices.Text) devices.Text {
+	return devices.Text{ZH: what.ZH + "：" + why.ZH, EN: what.EN + ": " + why.EN}
+}
+
 func text(zh, en string, args ...any) devices.Text {
 	return devices.Text{ZH: fmt.Sprintf(zh, args...), EN: fmt.Sprintf(en, args...)}
 }

@@ -252,7 +252,7 @@ func (s *stage) found(e *expect) (zh, en string) {
 	}
 	for _, u := range s.engine.Unarmed() {
 		if u.Rule.ID == e.rule && (e.field == "" || u.Rule.Field == e.field) {
-			return "未布防：" + u.Reason(), "that it is not armed: " + u.Reason()
+			return "未布防：" + u.Reason().ZH, "that it is not armed: " + u.Reason().EN
 		}
 	}
 	if len(is) == 0 {

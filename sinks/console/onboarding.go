@@ -54,9 +54,11 @@ type onboardingView struct {
 	Unarmed    []unarmedView `json:"unarmed"`
 }
 
-// explained is a rejection in the words of the steps.
+// explained is the last of rejections of one kind, in the words of the steps.
 type explained struct {
 	rejectionView
+	First  alarms.Time  `json:"first"` // when it was seen first, of those still listed
+	Count  int          `json:"count"`
 	Reason devices.Text `json:"reason"`
 	Remedy devices.Text `json:"remedy"`
 }
@@ -67,7 +69,7 @@ type unarmedView struct {
 	Title   devices.Text `json:"title"`
 	Field   string       `json:"field"`
 	Missing []string     `json:"missing"` // parameters to set at the device or its site
-	Reason  string       `json:"reason"`
+	Reason  devices.Text `json:"reason"`
 }
 
 // onboardingRows is how many rejections and refusals are shown beside the steps.
@@ -99,7 +101,7 @@ func first[T any](list []T, n int) []T { return list[:min(len(list), n)] }
 // were probably meant to be its own, newest first.
 func (s *Server) rejectionsAbout(d *devices.Device) []rejectionView {
 	list := []rejectionView{}
-	for _, r := range s.o.Quarantine.Rejections(5*onboardingRows, func(r *devices.Rejection) bool {
+	for _, r := range s.o.Quarantine.Rejections(listMost, func(r *devices.Rejection) bool {
 		return r.Device == d.Key() || meantFor(d, r)
 	}) {
 		list = append(list, rejectionView{alarms.Time(r.Received), r})
@@ -326,11 +328,21 @@ func (a *arrival) rejected(r *devices.Rejection) (reason, hint devices.Text) {
 	return reason, hint
 }
 
-// explained are the newest rejections, each with what is wrong and what to do.
+// explained are the newest rejections, repetitions folded into one, each with what
+// is wrong and what to do.
 func (a *arrival) explained() []explained {
 	list := []explained{}
-	for _, r := range first(a.rejections, onboardingRows) {
-		e := explained{rejectionView: r}
+	type sameness struct{ code, field, topic string }
+	known := map[sameness]int{}
+	for _, r := range a.rejections {
+		same := sameness{r.Code, r.Field, r.Topic}
+		if i, again := known[same]; again {
+			list[i].First = r.Received
+			list[i].Count++
+			continue
+		}
+		known[same] = len(list)
+		e := explained{rejectionView: r, First: r.Received, Count: 1}
 		if meantFor(a.device, &r.Rejection) {
 			e.Reason, e.Remedy = a.misaddressed(&r.Rejection)
 		} else {
@@ -338,7 +350,7 @@ func (a *arrival) explained() []explained {
 		}
 		list = append(list, e)
 	}
-	return list
+	return first(list, onboardingRows)
 }
 
 func (a *arrival) inRange() step {

@@ -124,6 +124,11 @@ func TestOnboardingExplains(t *testing.T) {
 		{1, devices.Rejection{Code: devices.CodeUnknownField, Device: d.Key(), Field: "gas_lell_pct", Detail: "no such field", Hint: "gas_lel_pct"}},
 		{1, devices.Rejection{Code: devices.CodeUnknownDevice, Topic: "v1/sample-gas/gas-1/telemetry", Hint: "gas-01"}},
 	}}
+	for at := range alarms.Time(2000) { // older ones of the same
+		a.rejections = append(a.rejections, a.rejections[at%2])
+		a.rejections[2+at].Received = -at
+		a.rejections[2+at].Position = uint64(at)
+	}
 	a.Unarmed = []rules.Unarmed{
 		{Rule: &rules.Rule{ID: "gas_low", Field: "gas_lel_pct"}, Device: d, Missing: []string{"gas_low_lel_pct"}},
 		{Rule: &rules.Rule{ID: "gas_drift", Field: "gas_lel_pct"}, Wrong: errors.New("no baseline")},
@@ -133,8 +138,11 @@ func TestOnboardingExplains(t *testing.T) {
 			t.Errorf("rejection %d: %+v, want the remedy %q", i, e, want)
 		}
 	}
+	if list := a.explained(); len(list) != 2 || list[0].Count != 1001 || list[0].Received != 1 || list[0].First != -1998 || list[1].First != -1999 {
+		t.Errorf("repetitions are not folded into one: %+v", list)
+	}
 	views := a.unarmedViews()
-	if views[0].Missing[0] != "gas_low_lel_pct" || views[1].Missing == nil || views[1].Reason != "no baseline" {
+	if views[0].Missing[0] != "gas_low_lel_pct" || views[1].Missing == nil || views[1].Reason.EN != "no baseline" || views[0].Reason.ZH != "在设备 gas-01 或站点 sample-gas 的 params 中设置 gas_low_lel_pct" {
 		t.Errorf("rules that are not armed: %+v", views)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"fengsui/devices"
-	"fengsui/rules"
 	"fengsui/rules/alarms"
 )
 
@@ -56,7 +55,7 @@ func (w *wording) message(e *alarms.Event, step Step, late bool) Message {
 	if over(a) {
 		level = a.WorstLevel
 	}
-	m.Level, m.LevelName = level.String(), levelNames[level]
+	m.Level, m.LevelName = level.String(), level.Name()
 	m.ContactsZH, m.ContactsEN = contacts(a.Contacts, rolesZH, "；"), contacts(a.Contacts, rolesEN, "; ")
 	if w.console != "" {
 		m.Link = strings.TrimSuffix(w.console, "/") + "/?alarm=" + a.ID
@@ -67,15 +66,6 @@ func (w *wording) message(e *alarms.Event, step Step, late bool) Message {
 
 func (w *wording) local(t alarms.Time) string {
 	return time.UnixMilli(int64(t)).In(w.zone).Format("2006-01-02 15:04:05")
-}
-
-var levelNames = map[rules.Level]devices.Text{
-	rules.Normal: {ZH: "正常", EN: "normal"},
-	rules.Blue:   {ZH: "蓝色", EN: "blue"},
-	rules.Yellow: {ZH: "黄色", EN: "yellow"},
-	rules.Orange: {ZH: "橙色", EN: "orange"},
-	rules.Red:    {ZH: "红色", EN: "red"},
-	rules.Fault:  {ZH: "故障", EN: "fault"},
 }
 
 var stepNames = map[Step]devices.Text{

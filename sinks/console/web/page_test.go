@@ -442,6 +442,8 @@ func (l *memoryLog) At(_ context.Context, seq uint64) (journal.Record, error) {
 	return records[0], nil
 }
 
+func (l *memoryLog) First() journal.Mark { return journal.Mark{Seq: 1} }
+
 func (l *memoryLog) Last() journal.Mark {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -174,10 +174,10 @@ export interface Device {
 /** How far what a device sends comes, and why not further. */
 export interface Onboarding {
   steps: { step: string; done: boolean; time: Moment | null; reason: Text; hint: Text }[];
-  rejections: { received: Moment | null; position: number; index: number; topic: string; code: string; field?: string; reason: Text; remedy: Text }[];
+  rejections: { received: Moment | null; position: number; index: number; topic: string; code: string; field?: string; first: Moment; count: number; reason: Text; remedy: Text }[];
   refused: { time: Moment | null; address: string; client: string; user: string; action: string; topic: string; code: string; reason: string; count: number }[];
   armed: number;
-  unarmed: { rule: string; title: Text; field: string; missing: string[]; reason: string }[];
+  unarmed: { rule: string; title: Text; field: string; missing: string[]; reason: Text }[];
 }
 
 /** A line in the picture of a field: from here on the level is reached. */

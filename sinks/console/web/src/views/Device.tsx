@@ -186,7 +186,7 @@ function Unarmed({ onboarding }: { onboarding: Onboarding }) {
             <p>
               {say(u.title) || u.rule} <small class="id">{u.rule}</small>
             </p>
-            <p class="fix">{u.missing.length > 0 ? t("device.missing", { params: u.missing.join(", ") }) : u.reason}</p>
+            <p class="fix">{u.missing.length > 0 ? t("device.missing", { params: u.missing.join(", ") }) : say(u.reason)}</p>
           </li>
         ))}
       </ul>
@@ -205,6 +205,7 @@ function Rejections({ list }: { list: Onboarding["rejections"] }) {
           <li key={`${r.position} ${r.index} ${r.field ?? ""} ${r.code}`}>
             <p>
               <time>{formatMoment(r.received, console.now.value)}</time> {say(r.reason)}
+              {r.count > 1 && ` · ${t("device.times", { n: r.count })}`}
             </p>
             {say(r.remedy) !== "" && <p class="fix">{say(r.remedy)}</p>}
             <small class="id">{r.topic}</small>
