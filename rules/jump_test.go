@@ -118,6 +118,15 @@ func TestALateSampleSaysWhatJumped(t *testing.T) {
 	w.judge(late(61*time.Second, 20)).judge(late(62*time.Second, 20)).expect("r east/c1 cable_temp_1_c normal 65")
 }
 
+// What jumped, and by a late sample did not, was a level: it is told though it is over.
+func TestALateSampleTellsWhatWasDoubted(t *testing.T) {
+	w := jumpWorld(t, devices.MaxDelta{Value: 20}, jumpSteps)
+	w.minutely(40, 61, 30).expect()
+	late := w.reading("east/c1", "cable_temp_1_c", 50)
+	late.Time -= 150_000
+	w.judge(late).expect("r east/c1 cable_temp_1_c yellow 61", "r east/c1 cable_temp_1_c normal 30")
+}
+
 func TestAJumpingTriggerTakesNothingBack(t *testing.T) {
 	w := newWorld(t, gas("east", "g1"))
 	for _, k := range w.kinds {
