@@ -42,6 +42,18 @@ func TestARuleWithoutItsDesignValueIsListedAsNotArmed(t *testing.T) {
 	w.see("east/p1", "dry_beach_m", 90).expect("beach east/p1 dry_beach_m red 90")
 }
 
+func TestARuleIsNotThereWhereThereIsNothingToWatch(t *testing.T) {
+	c := config("east", "p1", "pond")
+	c.Params = map[string]float64{"no_beach": 1}
+	w := newWorld(t, c, config("east", "p2", "pond"))
+	w.rules = w.parse(`
+kind: pond
+rules: [{id: beach, field: dry_beach_m, unless: no_beach, worse: low, ` + rulesHead + `, clear: {hysteresis: 1}, steps: [{level: red, limit: {param: min_dry_beach_m}}]}]`)
+	if w.reconfigure(); w.engine.Armed() != 0 || len(w.engine.Unarmed()) != 1 || w.engine.Unarmed()[0].Device.ID != "p2" {
+		t.Errorf("%d armed, not armed %v", w.engine.Armed(), w.engine.Unarmed())
+	}
+}
+
 // An order is a design value that says that it is in force, and a dated baseline;
 // what was before it is nobody's affair, and when it is taken away so is the alarm.
 func TestARuleOfAnOrder(t *testing.T) {

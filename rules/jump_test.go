@@ -103,6 +103,32 @@ func TestABadValueIsNoMeasure(t *testing.T) {
 	w.minutely(60).expect("r east/c1 cable_temp_1_c yellow 60", "sensor_fault east/c1 cable_temp_1_c normal 60")
 }
 
+// Nor does a value that jumps say that the sensor is well again.
+func TestAJumpEndsNoFault(t *testing.T) {
+	w := jumpWorld(t, devices.MaxDelta{Value: 20}, jumpSteps)
+	w.minutely(40)
+	over := w.reading("east/c1", "cable_temp_1_c", 300)
+	over.Values[0].Quality, over.Values[0].Over = devices.Suspect, true
+	w.judge(over).expect("r east/c1 cable_temp_1_c red 300 unverified", "sensor_fault east/c1 cable_temp_1_c fault 300")
+	w.minutely(90).expect()
+	w.minutely(90).expect("r east/c1 cable_temp_1_c yellow 90", "sensor_fault east/c1 cable_temp_1_c normal 90")
+}
+
+// Values that have left the tail are compared with as others are.
+func TestAJumpRemembersTwoValues(t *testing.T) {
+	w := jumpWorld(t, devices.MaxDelta{Value: 20}, jumpSteps)
+	w.minutely(40, 40, 40, 40, 40, 40, 61).after(3 * time.Minute)
+	for range 2 {
+		bad := w.reading("east/c1", "cable_temp_1_c", -999)
+		bad.Values[0].Quality = devices.Bad
+		w.judge(bad).after(9 * time.Minute)
+	}
+	r := w.reading("east/c1", "cable_temp_1_c", 40)
+	if w.judge(r); r.Values[0].Quality != devices.Good {
+		t.Errorf("after 40 and 61, 40 is %s", r.Values[0].Quality)
+	}
+}
+
 // A value that jumped may not have, with a late one before it, and the other way round.
 func TestALateSampleSaysWhatJumped(t *testing.T) {
 	w := jumpWorld(t, devices.MaxDelta{Value: 20}, jumpSteps)
