@@ -105,13 +105,15 @@ func (n *NotifyConfig) build(c notifyContext) (endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	where := notify.Endpoint{
-		Name: n.Name, URL: n.URL, URLFile: n.URLFile, Method: n.Method, Headers: n.Headers,
-		SecretHeaders: n.SecretHeaders, SecretFile: n.SecretFile, CAFile: n.CAFile, Timeout: n.Timeout,
+	common := notify.Common{
+		Endpoint: notify.Endpoint{
+			Name: n.Name, URL: n.URL, URLFile: n.URLFile, Method: n.Method, Headers: n.Headers,
+			SecretHeaders: n.SecretHeaders, SecretFile: n.SecretFile, CAFile: n.CAFile, Timeout: n.Timeout,
+		},
+		Filter: filter, Console: c.console, Standing: c.standing, Logger: c.logger,
 	}
-	var onRefused func(body, reason string)
 	if c.onRefused != nil {
-		onRefused = c.onRefused("notify_" + n.Name)
+		common.OnRefused = c.onRefused("notify_" + n.Name)
 	}
 	switch n.Type {
 	case "alertmanager":
@@ -119,8 +121,7 @@ func (n *NotifyConfig) build(c notifyContext) (endpoint, error) {
 			return nil, fmt.Errorf("type: an alertmanager takes no template, steps, answer, late_after or method")
 		}
 		return notify.NewAlertmanager(notify.AlertmanagerOptions{
-			Endpoint: where, Filter: filter, Labels: n.Labels, Repeat: n.Repeat, Console: c.console,
-			Standing: c.standing, OnRefused: onRefused, Logger: c.logger,
+			Common: common, Labels: n.Labels, Repeat: n.Repeat,
 		})
 	case "", "webhook":
 		if n.Labels != nil || n.Repeat != 0 {
@@ -131,8 +132,7 @@ func (n *NotifyConfig) build(c notifyContext) (endpoint, error) {
 			return nil, err
 		}
 		return notify.NewWebhook(notify.WebhookOptions{
-			Endpoint: where, Filter: filter, Steps: n.Steps, Template: template, Answer: n.Answer, LateAfter: n.LateAfter,
-			Console: c.console, Standing: c.standing, Bucket: c.bucket, OnRefused: onRefused, Logger: c.logger,
+			Common: common, Steps: n.Steps, Template: template, Answer: n.Answer, LateAfter: n.LateAfter, Bucket: c.bucket,
 		})
 	}
 	return nil, fmt.Errorf("type: %q is none; want webhook or alertmanager", n.Type)

@@ -19,18 +19,11 @@ import (
 // AlertmanagerOptions of one Alertmanager; each of a highly available pair has
 // its own. Endpoint and Standing are required.
 type AlertmanagerOptions struct {
-	Endpoint Endpoint // URL: http://host:9093, without /api/v2
-	Filter   Filter
-	Labels   map[string]string // added to every alert, such as the name of this gateway
+	Common                   // URL of its Endpoint: http://host:9093, without /api/v2
+	Labels map[string]string // added to every alert, such as the name of this gateway
 	// Repeat is how often every standing alarm is posted again. An alert that is
 	// not repeated ends by itself after four times that. Zero: 1 min.
-	Repeat  time.Duration
-	Console string // address of the console, for links
-	Zone    *time.Location
-
-	Standing  *Standing
-	OnRefused func(body, reason string)
-	Logger    *slog.Logger
+	Repeat time.Duration
 }
 
 // Alertmanager is a sink that keeps a Prometheus Alertmanager informed of the
@@ -60,15 +53,7 @@ func NewAlertmanager(o AlertmanagerOptions) (*Alertmanager, error) {
 	if o.Repeat <= 0 {
 		o.Repeat = time.Minute
 	}
-	if o.Zone == nil {
-		o.Zone = time.Local
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.OnRefused == nil {
-		o.OnRefused = func(body, reason string) {}
-	}
+	o.setDefaults()
 	c, err := newCaller(o.Endpoint)
 	if err != nil {
 		return nil, err

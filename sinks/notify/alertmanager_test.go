@@ -37,7 +37,7 @@ func alertsOf(t *testing.T, c call) []string {
 
 func manager(t *testing.T, l *listener, s *script, change func(o *AlertmanagerOptions)) *Alertmanager {
 	t.Helper()
-	o := AlertmanagerOptions{Endpoint: Endpoint{Name: "am", URL: l.URL}, Standing: s.standing(), Zone: time.UTC}
+	o := AlertmanagerOptions{Common: Common{Endpoint: Endpoint{Name: "am", URL: l.URL}, Standing: s.standing(), Zone: time.UTC}}
 	if change != nil {
 		change(&o)
 	}

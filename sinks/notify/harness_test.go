@@ -194,8 +194,8 @@ func (l *listener) answerWith(answer func(w http.ResponseWriter, n int)) {
 func hook(t testing.TB, l *listener, s *script, change func(o *WebhookOptions)) *Webhook {
 	t.Helper()
 	o := WebhookOptions{
-		Endpoint: Endpoint{Name: "duty", URL: l.URL + "/alarms"},
-		Bucket:   newBucket(), Standing: s.standing(), Zone: time.UTC,
+		Common: Common{Endpoint: Endpoint{Name: "duty", URL: l.URL + "/alarms"}, Standing: s.standing(), Zone: time.UTC},
+		Bucket: newBucket(),
 	}
 	if change != nil {
 		change(&o)

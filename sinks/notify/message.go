@@ -56,11 +56,11 @@ func (w *wording) message(e *alarms.Event, step Step, late bool) Message {
 		level = a.WorstLevel
 	}
 	m.Level, m.LevelName = level.String(), level.Name()
-	m.ContactsZH, m.ContactsEN = contacts(a.Contacts, rolesZH, "；"), contacts(a.Contacts, rolesEN, "; ")
+	m.ContactsZH, m.ContactsEN = contacts(a.Contacts, &chinese), contacts(a.Contacts, &english)
 	if w.console != "" {
 		m.Link = strings.TrimSuffix(w.console, "/") + "/?alarm=" + a.ID
 	}
-	m.Text = devices.Text{ZH: w.zh(&m), EN: w.en(&m)}
+	m.Text = devices.Text{ZH: w.text(&m, &chinese), EN: w.text(&m, &english)}
 	return m
 }
 
@@ -77,80 +77,70 @@ var stepNames = map[Step]devices.Text{
 	Test:         {ZH: "测试消息，无需处置", EN: "test message, nothing to do"},
 }
 
-var (
-	rolesZH = map[string]string{"enterprise": "企业", "township": "乡镇", "responsible": "包保责任人"}
-	rolesEN = map[string]string{"enterprise": "enterprise", "township": "township", "responsible": "responsible"}
-)
+// phrases are the words of a language that a message is put together from.
+type phrases struct {
+	in    func(devices.Text) string
+	roles map[string]string // of contacts
 
-func (w *wording) zh(m *Message) string {
-	var b strings.Builder
-	if m.Drill {
-		b.WriteString("【演练】")
-	}
-	fmt.Fprintf(&b, "【%s·%s】", stepNames[m.Step].ZH, m.LevelName.ZH)
-	if m.Late {
-		b.WriteString("（延迟送达，为当前情况）")
-	}
-	fmt.Fprintf(&b, "%s：%s", m.Where.ZH, m.Title.ZH)
-	if m.Value != "" {
-		fmt.Fprintf(&b, "，当前 %s", m.Value)
-	}
-	if m.Limit != "" {
-		fmt.Fprintf(&b, "，限值 %s", m.Limit)
-	}
-	fmt.Fprintf(&b, "，%s 起", m.Since)
-	if m.Step == Resolved {
-		fmt.Fprintf(&b, "，%s 解除", w.local(m.Time))
-	}
-	b.WriteString("。")
-	add := func(label, text string) {
-		if text != "" {
-			b.WriteString(label + strings.TrimSuffix(text, "。") + "。")
-		}
-	}
-	add("操作人：", m.By)
-	add("说明：", m.Note)
-	if m.Step != Resolved {
-		add("处置：", m.Advice.ZH)
-		add("联系人：", m.ContactsZH)
-	}
-	return b.String() + m.Link
+	drill, head, late, place, value, limit, since, over string // with what stands in them as %s
+	stop, space                                         string // after a sentence, and before the next
+	by, note, advice, contacts                          string
+	between                                             string // contacts
 }
 
-func (w *wording) en(m *Message) string {
+var (
+	chinese = phrases{
+		in:    func(t devices.Text) string { return t.ZH },
+		roles: map[string]string{"enterprise": "企业", "township": "乡镇", "responsible": "包保责任人"},
+		drill: "【演练】", head: "【%s·%s】", late: "（延迟送达，为当前情况）", place: "%s：%s",
+		value: "，当前 %s", limit: "，限值 %s", since: "，%s 起", over: "，%s 解除", stop: "。",
+		by: "操作人：", note: "说明：", advice: "处置：", contacts: "联系人：", between: "；",
+	}
+	english = phrases{
+		in:    func(t devices.Text) string { return t.EN },
+		roles: map[string]string{"enterprise": "enterprise", "township": "township", "responsible": "responsible"},
+		drill: "[DRILL] ", head: "[%s, %s] ", late: "(delivered late, as it stands now) ", place: "%s: %s",
+		value: ", now %s", limit: ", limit %s", since: ", since %s", over: ", over at %s", stop: ".", space: " ",
+		by: "By: ", note: "Note: ", advice: "Advice: ", contacts: "Contacts: ", between: "; ",
+	}
+)
+
+// text is the message in a sentence or two.
+func (w *wording) text(m *Message, p *phrases) string {
 	var b strings.Builder
-	if m.Drill {
-		b.WriteString("[DRILL] ")
-	}
-	fmt.Fprintf(&b, "[%s, %s] ", stepNames[m.Step].EN, m.LevelName.EN)
-	if m.Late {
-		b.WriteString("(delivered late, as it stands now) ")
-	}
-	fmt.Fprintf(&b, "%s: %s", m.Where.EN, m.Title.EN)
-	if m.Value != "" {
-		fmt.Fprintf(&b, ", now %s", m.Value)
-	}
-	if m.Limit != "" {
-		fmt.Fprintf(&b, ", limit %s", m.Limit)
-	}
-	fmt.Fprintf(&b, ", since %s", m.Since)
-	if m.Step == Resolved {
-		fmt.Fprintf(&b, ", over at %s", w.local(m.Time))
-	}
-	b.WriteString(".")
+	say := func(phrase string, what ...any) { fmt.Fprintf(&b, phrase, what...) }
 	add := func(label, text string) {
 		if text != "" {
-			b.WriteString(" " + label + strings.TrimSuffix(text, ".") + ".")
+			b.WriteString(p.space + label + strings.TrimSuffix(text, p.stop) + p.stop)
 		}
 	}
-	add("By: ", m.By)
-	add("Note: ", m.Note)
+	if m.Drill {
+		b.WriteString(p.drill)
+	}
+	say(p.head, p.in(stepNames[m.Step]), p.in(m.LevelName))
+	if m.Late {
+		b.WriteString(p.late)
+	}
+	say(p.place, p.in(m.Where), p.in(m.Title))
+	if m.Value != "" {
+		say(p.value, m.Value)
+	}
+	if m.Limit != "" {
+		say(p.limit, m.Limit)
+	}
+	say(p.since, m.Since)
+	if m.Step == Resolved {
+		say(p.over, w.local(m.Time))
+	}
+	b.WriteString(p.stop)
+	add(p.by, m.By)
+	add(p.note, m.Note)
 	if m.Step != Resolved {
-		add("Advice: ", m.Advice.EN)
-		add("Contacts: ", m.ContactsEN)
+		add(p.advice, p.in(m.Advice))
+		add(p.contacts, contacts(m.Alarm.Contacts, p))
 	}
 	if m.Link != "" {
-		b.WriteString(" " + m.Link)
+		b.WriteString(p.space + m.Link)
 	}
 	return b.String()
 }
@@ -174,14 +164,14 @@ func amount(v *float64, unit string) string {
 	return strings.TrimSpace(strconv.FormatFloat(*v, 'g', 6, 64) + " " + unit)
 }
 
-func contacts(list []devices.Contact, roles map[string]string, between string) string {
+func contacts(list []devices.Contact, p *phrases) string {
 	var parts []string
 	for _, c := range list {
 		role := c.Role
-		if word := roles[role]; word != "" {
+		if word := p.roles[role]; word != "" {
 			role = word
 		}
 		parts = append(parts, strings.Join(strings.Fields(role+" "+c.Name+" "+c.Phone), " "))
 	}
-	return strings.Join(parts, between)
+	return strings.Join(parts, p.between)
 }

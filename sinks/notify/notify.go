@@ -13,11 +13,37 @@
 package notify
 
 import (
+	"log/slog"
 	"slices"
+	"time"
 
 	"fengsui/rules"
 	"fengsui/rules/alarms"
 )
+
+// Common are the options of every endpoint.
+type Common struct {
+	Endpoint Endpoint
+	Filter   Filter
+	Console  string         // address of the console, for links
+	Zone     *time.Location // of times in texts; nil: local
+	Standing *Standing
+	// OnRefused is told of every message that was put aside, and why.
+	OnRefused func(body, reason string)
+	Logger    *slog.Logger // nil: discard
+}
+
+func (c *Common) setDefaults() {
+	if c.Zone == nil {
+		c.Zone = time.Local
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.OnRefused == nil {
+		c.OnRefused = func(body, reason string) {}
+	}
+}
 
 // Filter says which alarms an endpoint is told of. An empty list means all.
 type Filter struct {

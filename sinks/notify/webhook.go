@@ -17,8 +17,7 @@ import (
 
 // WebhookOptions of a webhook. Endpoint, Standing and Bucket are required.
 type WebhookOptions struct {
-	Endpoint Endpoint
-	Filter   Filter
+	Common
 	Steps    []Step // it is told of; nil: raised, level_up, resolved
 	Template string // text/template over a Message; empty: the message as JSON
 	// Answer must be part of every good answer, for endpoints that say 200 to
@@ -27,14 +26,7 @@ type WebhookOptions struct {
 	// LateAfter is how old a step must be to be told no more as it happened, but
 	// only if it still matters, as it is now. Zero: 10 min.
 	LateAfter time.Duration
-	Console   string         // address of the console, for links
-	Zone      *time.Location // of times in texts; nil: local
-
-	Standing *Standing
-	Bucket   Bucket
-	// OnRefused is told of every message that was put aside, and why.
-	OnRefused func(body, reason string)
-	Logger    *slog.Logger // nil: discard
+	Bucket    Bucket
 }
 
 // Webhook is a sink that tells an endpoint the steps of alarms, one call each.
@@ -72,15 +64,7 @@ func NewWebhook(o WebhookOptions) (*Webhook, error) {
 			return nil, fmt.Errorf("step %q: want some of %v", s, Steps)
 		}
 	}
-	if o.Zone == nil {
-		o.Zone = time.Local
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.OnRefused == nil {
-		o.OnRefused = func(body, reason string) {}
-	}
+	o.setDefaults()
 	c, err := newCaller(o.Endpoint)
 	if err != nil {
 		return nil, err

@@ -566,7 +566,7 @@ func TestTemplates(t *testing.T) {
 		{"a missing value", `{"v":{{.Alarm.Value}}}`, "", "it makes no valid JSON"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := WebhookOptions{Endpoint: Endpoint{Name: "duty", URL: "http://host"}, Template: c.template}
+			o := WebhookOptions{Common: Common{Endpoint: Endpoint{Name: "duty", URL: "http://host"}}, Template: c.template}
 			if c.contentType != "" {
 				o.Endpoint.Headers = map[string]string{"content-type": c.contentType}
 			}
@@ -596,7 +596,7 @@ func TestOptionsSayWhatIsWrong(t *testing.T) {
 		{func(o *WebhookOptions) { o.Endpoint.CAFile = "absent" }, "ca_file"},
 		{func(o *WebhookOptions) { o.Steps = []Step{"risen"} }, `"risen"`},
 	} {
-		o := WebhookOptions{Endpoint: Endpoint{Name: "duty", URL: "http://host"}}
+		o := WebhookOptions{Common: Common{Endpoint: Endpoint{Name: "duty", URL: "http://host"}}}
 		c.change(&o)
 		_, err := NewWebhook(o)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
