@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"log/slog"
 	"math"
@@ -25,18 +26,30 @@ import (
 	"fengsui/sinks/console"
 )
 
+// long makes the tests of floods and of memory as long as promised; they then say
+// what they measured.
+var long = flag.Bool("page.long", false, "flood the page with 1,000 events a second for 10 s, and use it for ten minutes")
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestPageInBrowser shows the built page to a real Chromium: the server is the
 // gateway's own, the alarms come from a book in memory, and what the browser does
-// and must see stands in e2e/page.test.mjs.
+// and must see stands in e2e/*.test.mjs.
 func TestPageInBrowser(t *testing.T) {
 	needBrowser(t)
-	for name, n := range map[string]int{"some": 40, "none": 0, "many": 10_000} {
+	asTheyAre := func(text string) string { return text }
+	for name, o := range map[string]roomOptions{
+		"some":    {alarms: 40, words: asTheyAre},
+		"none":    {words: asTheyAre},
+		"many":    {alarms: 10_000, words: asTheyAre},
+		"soak":    {alarms: 40, words: asTheyAre},
+		"hostile": {alarms: 40, words: hostileWords()},
+		"pseudo":  {alarms: 40, words: func(text string) string { return "⟪" + text + "⟫" }, pseudo: true},
+	} {
 		t.Run(name, func(t *testing.T) {
-			base := startRoom(t, n)
-			node := exec.CommandContext(t.Context(), "node", "--test", "--test-reporter=spec", "--test-timeout=300000", "e2e/"+name+".test.mjs")
-			node.Env = append(os.Environ(), "BASE_URL="+base, "TOKEN="+adminToken)
+			base := startRoom(t, o)
+			node := exec.CommandContext(t.Context(), "node", "--test", "--test-reporter=spec", "--test-timeout=1200000", "e2e/"+name+".test.mjs")
+			node.Env = append(os.Environ(), "BASE_URL="+base, "TOKEN="+adminToken, fmt.Sprint("LONG=", *long))
 			out, err := node.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
@@ -84,14 +97,25 @@ type room struct {
 	raised int
 	hung   alarms.Time // when the judge stopped; 0: it runs
 	stage  string      // how far the installer at newcomer/gas-01 is
+	words  func(string) string
 }
 
-// startRoom opens a console with n alarms on it and gives its address.
-func startRoom(t *testing.T, n int) string {
+type roomOptions struct {
+	alarms int
+	words  func(string) string // what people elsewhere make of a word of theirs
+	pseudo bool                // the page speaks the pseudo-locale
+}
+
+// startRoom opens a console with alarms on it and gives its address.
+func startRoom(t *testing.T, o roomOptions) string {
 	t.Helper()
-	r := &room{log: newMemoryLog(), readings: newMemoryLog(), book: alarms.NewBook()}
-	r.registry, r.points = demoCounty(t)
-	r.furnish(t, n)
+	r := &room{log: newMemoryLog(), readings: newMemoryLog(), book: alarms.NewBook(), words: o.words}
+	r.registry, r.points = demoCounty(t, o.words)
+	r.furnish(t, o.alarms)
+	var page *console.Page // the built one
+	if o.pseudo {
+		page = pseudoPage(t)
+	}
 	people, err := console.OpenPeople(t.Context(), console.PeopleOptions{Bucket: memoryBucket{}, AdminToken: adminToken, Cost: 4})
 	if err != nil {
 		t.Fatal(err)
@@ -104,6 +128,7 @@ func startRoom(t *testing.T, n int) string {
 		History:   r,
 		Progress:  r,
 		Door:      r,
+		Page:      page,
 		Limits: func(_ *devices.Device, _ string) []rules.FieldLimit {
 			return []rules.FieldLimit{{Level: rules.Yellow, Value: 20, Worse: devices.High}, {Level: rules.Red, Value: 50, Worse: devices.High}}
 		},
@@ -115,6 +140,7 @@ func startRoom(t *testing.T, n int) string {
 	mux := http.NewServeMux()
 	mux.Handle("/", server.Handler())
 	mux.HandleFunc("POST /test/raise/{level}/{n}", r.handleRaise)
+	mux.HandleFunc("POST /test/lives/{n}/{rate}", r.handleLives)
 	mux.HandleFunc("POST /test/install/{stage}", r.handleInstall)
 	mux.HandleFunc("POST /test/hang", func(http.ResponseWriter, *http.Request) { r.hang(alarms.Time(time.Now().UnixMilli())) })
 	mux.HandleFunc("POST /test/unhang", func(http.ResponseWriter, *http.Request) { r.hang(0) })
@@ -134,8 +160,8 @@ func startRoom(t *testing.T, n int) string {
 }
 
 // demoCounty is the invented county of the demo, and a change for each of its
-// points that can be dangerous.
-func demoCounty(t *testing.T) (*devices.Registry, []rules.Change) {
+// points that can be dangerous, with the words people elsewhere use.
+func demoCounty(t *testing.T, words func(string) string) (*devices.Registry, []rules.Change) {
 	t.Helper()
 	kinds, err := devices.LoadKinds(os.DirFS("../../../configs/kinds"))
 	if err != nil {
@@ -148,6 +174,22 @@ func demoCounty(t *testing.T) (*devices.Registry, []rules.Change) {
 	file, err := devices.ParseDevices("devices.yaml", text, kinds)
 	if err != nil {
 		t.Fatal(err)
+	}
+	both := func(text devices.Text) devices.Text { return devices.Text{ZH: words(text.ZH), EN: words(text.EN)} }
+	for _, k := range kinds {
+		k.Name = both(k.Name)
+		for _, f := range k.Fields {
+			f.Title, f.Unit = both(f.Title), words(f.Unit)
+		}
+	}
+	for _, s := range file.Sites {
+		s.Name = both(s.Name)
+		for i := range s.Contacts {
+			s.Contacts[i].Name, s.Contacts[i].Phone = words(s.Contacts[i].Name), words(s.Contacts[i].Phone)
+		}
+	}
+	for i := range file.Devices {
+		file.Devices[i].Name = both(file.Devices[i].Name)
 	}
 	registry, err := devices.NewRegistry(devices.RegistryOptions{Kinds: kinds, Sites: file.Sites, Devices: file.Devices})
 	if err != nil {
@@ -162,8 +204,8 @@ func demoCounty(t *testing.T) (*devices.Registry, []rules.Change) {
 			limit := (field.Range[0] + field.Range[1]) / 2
 			rule := &rules.Rule{
 				ID: d.Kind.ID + "_" + field.Name, Kind: d.Kind.ID, Field: field.Name, Title: field.Title,
-				Advice: devices.Text{ZH: "按本单位处置方案执行", EN: "Follow the site's own response plan"},
-				Basis:  rules.Basis{Status: "platform_default"},
+				Advice: both(devices.Text{ZH: "按本单位处置方案执行", EN: "Follow the site's own response plan"}),
+				Basis:  rules.Basis{Text: words("GB 15322.1"), Status: "platform_default"},
 				Steps:  []rules.Step{{Limit: rules.Limit{Value: limit}}},
 			}
 			points = append(points, rules.Change{Rule: rule, Device: d, Field: field, Limit: limit, Value: limit * 1.07})
@@ -187,15 +229,21 @@ func (r *room) furnish(t *testing.T, n int) {
 		id, c := r.raise(level)
 		switch i % 5 {
 		case 2:
-			r.must(t, alarms.Command{Alarm: id, Verb: alarms.Ack, By: "somebody"})
+			r.must(t, alarms.Command{Alarm: id, Verb: alarms.Ack, By: r.words("somebody"), Note: clip(r.words("on the way"))})
 		case 3:
 			c.Level = rules.Normal
 			r.judge(c)
 		case 4:
 			until := time.Now().Add(time.Hour).UnixMilli()
-			r.must(t, alarms.Command{Alarm: id, Verb: alarms.Shelve, By: "somebody", Note: "calibration", Until: until})
+			r.must(t, alarms.Command{Alarm: id, Verb: alarms.Shelve, By: r.words("somebody"), Note: clip(r.words("calibration")), Until: until})
 		}
 	}
+}
+
+// clip makes a note as long as notes may be.
+func clip(note string) string {
+	letters := []rune(note)
+	return "+" + string(letters[:min(len(letters), 1_900)])
 }
 
 // raise brings the next point to a level. Points are used again under rules of
@@ -290,6 +338,46 @@ func (r *room) handleRaise(w http.ResponseWriter, req *http.Request) {
 	fmt.Fprint(w, strings.Join(ids, " "))
 }
 
+// handleLives lets n alarms begin, get worse, end and be closed, side by side, at a
+// rate of so many events a second; 0: as fast as it goes.
+func (r *room) handleLives(w http.ResponseWriter, req *http.Request) {
+	n, err := strconv.Atoi(req.PathValue("n"))
+	rate, err2 := strconv.Atoi(req.PathValue("rate"))
+	if err != nil || err2 != nil {
+		http.Error(w, "want /test/lives/N/RATE", http.StatusBadRequest)
+		return
+	}
+	began, events := time.Now(), 0
+	pace := func() {
+		if events++; rate > 0 {
+			time.Sleep(time.Until(began.Add(time.Duration(events) * time.Second / time.Duration(rate))))
+		}
+	}
+	const abreast = 50
+	for first := 0; first < n; first += abreast {
+		ids, changes := make([]string, min(abreast, n-first)), make([]rules.Change, min(abreast, n-first))
+		for i := range ids {
+			ids[i], changes[i] = r.raise(rules.Yellow)
+			pace()
+		}
+		for _, level := range []rules.Level{rules.Orange, rules.Normal} {
+			for i := range ids {
+				changes[i].Level = level
+				r.judge(changes[i])
+				pace()
+			}
+		}
+		for _, id := range ids {
+			if _, err := r.Command(req.Context(), alarms.Command{Alarm: id, Verb: alarms.Close, By: "somebody", Disposition: "test"}); err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+				return
+			}
+			pace()
+		}
+	}
+	fmt.Fprint(w, events)
+}
+
 // Registry and Presence make the room a directory of devices: everybody spoke now.
 func (r *room) Registry() *devices.Registry { return r.registry }
 
@@ -322,8 +410,8 @@ func (r *room) handleInstall(w http.ResponseWriter, req *http.Request) {
 	case "refused":
 	case "misspelled":
 		entry.Rejections = []devices.Rejection{{
-			Position: 7, Received: now, Source: "embedded", Topic: "v1/newcomer/gas-01/telemetry", Device: d.Key(),
-			Code: devices.CodeUnknownField, Field: "gas_lell_pct", Detail: "the kind has no such field", Hint: "gas_lel_pct",
+			Position: 7, Received: now, Source: "embedded", Topic: r.words("v1/newcomer/gas-01/telemetry"), Device: d.Key(),
+			Code: devices.CodeUnknownField, Field: "gas_lell_pct", Detail: r.words("the kind has no such field"), Hint: "gas_lel_pct",
 		}}
 	case "done":
 		field, _ := d.Kind.Field("gas_lel_pct")
@@ -349,7 +437,7 @@ func (r *room) Trace(d *devices.Device) console.Trace {
 	}
 	if r.stage == "done" {
 		t.Decoded, t.Reading, t.InRange, t.Judged, t.Armed = now, now, now, now, 2
-		rule := &rules.Rule{ID: "gas_rise", Field: "gas_lel_pct", Title: devices.Text{ZH: "上升过快", EN: "Rises fast"}}
+		rule := &rules.Rule{ID: "gas_rise", Field: "gas_lel_pct", Title: devices.Text{ZH: r.words("上升过快"), EN: r.words("Rises fast")}}
 		t.Unarmed = []rules.Unarmed{{Rule: rule, Device: d, Missing: []string{"gas_rise_lel_pct"}}}
 	}
 	return t
@@ -359,7 +447,7 @@ func (r *room) Trace(d *devices.Device) console.Trace {
 func (r *room) Refused(int) []console.Refused {
 	at := alarms.Time(time.Now().UnixMilli())
 	return []console.Refused{{
-		First: at, Time: at, Source: "embedded", Address: "192.0.2.31:51044", Client: "gas-01", User: "newcomer/gas-01",
+		First: at, Time: at, Source: "embedded", Address: "192.0.2.31:51044", Client: r.words("gas-01"), User: r.words("newcomer/gas-01"),
 		Action: "connect", Code: "wrong_password", Reason: "user or password is wrong", Count: 3,
 	}}
 }

@@ -3,15 +3,17 @@
 
 import assert from "node:assert/strict";
 
+const PATIENCE = 30_000;
 const words = { red: "红", orange: "橙", yellow: "黄", blue: "蓝", fault: "故障", silent: "离线" };
 const ladder = ["normal", "fault", "blue", "yellow", "orange", "red"];
 
-/** Every row from the first to the last: "id state level" in order. */
-export async function shownRows(page) {
-  return page.evaluate(async () => {
+/** The rows from the first to the last, or to a number of them: "id state level" in order. */
+export async function shownRows(page, most = Infinity) {
+  const rows = await page.evaluate(async (most) => {
     const list = document.querySelector(".list");
     if (!list) return [];
-    const total = Number(list.getAttribute("aria-rowcount")) - 1;
+    const all = Number(list.getAttribute("aria-rowcount")) - 1;
+    const total = Math.min(all, most);
     const found = new Map();
     const drawn = () => new Promise((resume) => requestAnimationFrame(resume));
     for (let top = 0; found.size < total; ) {
@@ -22,12 +24,13 @@ export async function shownRows(page) {
         const text = `${r.id.replace("row-", "")} ${r.dataset.state} ${r.querySelector(".chip b").textContent}`;
         found.set(Number(r.getAttribute("aria-rowindex")), text);
       }
-      if (Number(list.getAttribute("aria-rowcount")) - 1 !== total) break; // it moved while it was read
+      if (Number(list.getAttribute("aria-rowcount")) - 1 !== all) break; // it moved while it was read
       if (found.size > before) top += list.clientHeight / 2;
     }
     list.scrollTo(0, 0);
     return [...found].sort(([a], [b]) => a - b).map(([, text]) => text);
-  });
+  }, Math.min(most, 1e9));
+  return rows.slice(0, most);
 }
 
 /** The rows that these alarms of the API must be. */
@@ -60,12 +63,12 @@ export async function openAlarms(api) {
   }
 }
 
-/** Waits until the page shows exactly what the API lists, in order. */
-export async function sameAsAPI(page, api, patience = 15_000) {
-  const deadline = performance.now() + patience;
+/** Waits until the page shows exactly what the API lists, in order: all of it, or its first rows. */
+export async function sameAsAPI(page, api, most = Infinity) {
+  const deadline = performance.now() + PATIENCE;
   for (;;) {
-    const [shown, want] = [await shownRows(page), rowsOf(await openAlarms(api))];
-    if (shown.join() === want.join()) return shown.length;
+    const [shown, want] = [await shownRows(page, most), rowsOf(await openAlarms(api)).slice(0, most)];
+    if (shown.join() === want.join()) return;
     if (performance.now() > deadline) assert.deepEqual(shown, want);
     await page.waitForTimeout(100);
   }

@@ -8,6 +8,9 @@ const baseURL = process.env.BASE_URL;
 const token = process.env.TOKEN;
 let browser = await launch();
 
+/** The long form of a test was asked for. */
+export const long = process.env.LONG === "true";
+
 after(() => browser.close());
 
 /** Runs body with a page that is signed in, has its list and sees. */

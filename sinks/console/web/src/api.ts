@@ -1,5 +1,6 @@
 // The gateway's REST interface as the page uses it.
 
+import { readJSON } from "./inbound.ts";
 import type { Alarm, AlarmEvent, Device, Disposition, Kind, Moment, Onboarding, Past, Session, Site } from "./protocol.ts";
 
 /** The gateway said no. by and at tell the loser of a race who was first. */
@@ -22,13 +23,13 @@ async function call<T>(method: string, path: string, body?: object, headers?: Re
     init.headers = { ...headers, "Content-Type": "application/json" };
   }
   const answer = await fetch("/api/v1/" + path, init);
-  if (answer.ok) return (answer.status === 204 ? undefined : await answer.json()) as T;
+  if (answer.ok) return (answer.status === 204 ? undefined : readJSON(await answer.text())) as T;
   throw await refusal(answer);
 }
 
 async function refusal(answer: Response): Promise<Refusal> {
   type Body = { error?: { code?: string; message?: string; by?: string; at?: Moment } };
-  const { error } = (await answer.json().catch(() => ({}))) as Body;
+  const { error } = (await answer.text().then(readJSON).catch(() => ({}))) as Body;
   return new Refusal(answer.status, error?.code ?? "", error?.message ?? answer.statusText, error?.by ?? null, error?.at ?? null);
 }
 

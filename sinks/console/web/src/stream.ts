@@ -3,6 +3,7 @@
 
 import type { Frame } from "./protocol.ts";
 import { Follower, type Step } from "./follower.ts";
+import { readJSON } from "./inbound.ts";
 import type { Cancel } from "./ticks.ts";
 
 const RETRY_FIRST = 500;
@@ -97,7 +98,7 @@ export class Stream {
 
   private receive(text: string): void {
     this.awaitFrame();
-    const frame = JSON.parse(text) as Frame;
+    const frame = readJSON(text) as Frame;
     if (frame.hello) this.attempt = 0;
     const step = this.options.follower.take(frame);
     if (step.ask) this.ask();

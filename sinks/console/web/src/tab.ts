@@ -17,6 +17,9 @@ const colours: Record<Level, string> = {
   normal: "#5d7180",
 };
 
+/** A tab shows less of a title. */
+const TITLE_LENGTH = 80;
+
 const urgent = ["red", "orange", "yellow", "blue", "fault"] as const;
 
 export function showInTab(console: Console): void {
@@ -40,7 +43,7 @@ function titleOf(console: Console, newest: boolean): string {
   if (console.who.value.state !== "signed_in") return t("centre");
   if (console.sight.value.blind) return `? ${t("centre")}`;
   const first = console.alarms.value[0];
-  if (newest && first && wakes(first)) return `${t(`level.${first.level}`)} ${say(first.title)}`;
+  if (newest && first && wakes(first)) return `${t(`level.${first.level}`)} ${say(first.title).slice(0, TITLE_LENGTH)}`;
   const { waiting } = console.counts.value;
   const parts = urgent.filter((l) => waiting[l] > 0).slice(0, 2).map((l) => `${t(`level.${l}`)}${waiting[l]}`);
   return parts.length > 0 ? `(${parts.join(" ")}) ${t("centre")}` : t("centre");
