@@ -3,7 +3,7 @@
 /** Traces until end(), which gives the longest tasks in ms: by the clock, and by the processor time they took. */
 export async function longestTask(page) {
   const cdp = await page.context().newCDPSession(page);
-  await cdp.send("Tracing.start", { traceConfig: { includedCategories: ["toplevel", "disabled-by-default-v8.cpu_profiler", "devtools.timeline", "__metadata"] }, transferMode: "ReportEvents" });
+  await cdp.send("Tracing.start", { traceConfig: { includedCategories: ["toplevel", "__metadata"] }, transferMode: "ReportEvents" });
   const events = [];
   cdp.on("Tracing.dataCollected", ({ value }) => events.push(...value));
   return {

@@ -38,14 +38,14 @@ test("in a flood the list is drawn once a frame, however many events came, and i
     const count = () => (window.frames++, requestAnimationFrame(count));
     count();
   });
-  const cost = await longestTask(page);
+  const cost = long ? await longestTask(page) : null;
   const began = performance.now();
   const events = Number(await gateway(long ? "lives/2500/1000" : "lives/250/0"));
+  const { drawn, frames } = await page.evaluate(() => ({ drawn: window.drawn, frames: window.frames }));
   const seconds = (performance.now() - began) / 1_000;
   await sameAsAPI(page, api, 300);
   assert.equal(await rowCount(page), (await open()).length);
-  const { drawn, frames } = await page.evaluate(() => ({ drawn: window.drawn, frames: window.frames }));
-  const spent = await cost.end();
-  console.log(`${events} events in ${seconds.toFixed(1)} s: list drawn ${drawn} times in ${frames} frames; ${JSON.stringify(spent)}`);
-  assert(drawn <= 2 * frames + 2 * seconds, `${events} events drew the list ${drawn} times in ${frames} frames`);
+  if (cost) console.log(`${events} events in ${seconds.toFixed(1)} s: list drawn ${drawn} times in ${frames} frames; ${JSON.stringify(await cost.end())}`);
+  // Where no frame comes the list is drawn four times a second, and ages move once a second.
+  assert(drawn <= frames + 5 * seconds + 10, `${events} events drew the list ${drawn} times in ${frames} frames`);
 });
