@@ -84,7 +84,12 @@ func TestDamagedLogs(t *testing.T) {
 				g.kill()
 				return
 			}
-			g.waitAlarm("what is damaged", func(a *alarms.Alarm) bool { return a.Rule == "gateway_trouble" && a.Device == "logs" })
+			a := g.waitAlarm("what is damaged", func(a *alarms.Alarm) bool { return a.Rule == "gateway_trouble" && a.Device == "logs" })
+			for _, e := range g.events() {
+				if e.Alarm.ID == a.ID && (!strings.Contains(e.Note, tt.named) || !strings.Contains(e.Note, "数据文件有损坏")) {
+					t.Errorf("the alarm says %q", e.Note)
+				}
+			}
 			if !strings.Contains(g.output.String(), tt.named) {
 				t.Errorf("nothing names the %s", tt.named)
 			}

@@ -107,12 +107,22 @@ func (m *measured) troubles() map[string]trouble {
 		}
 	}
 	fault("certificate", m.certificate.trouble(m.clock.Now()))
-	fault("logs", strings.Join(m.store.Stats().Damage, "; "))
+	fault("logs", logsTrouble(m.store.Stats().Damage))
 	fault("books", booksTrouble(m.door().Residue, m.books().Residue))
 	for _, s := range m.outlets.status() {
 		fault("sink "+s.Sink, sinkTrouble(s))
 	}
 	return t
+}
+
+// logsTrouble is what somebody should know of damage that was found on disk.
+func logsTrouble(damage []string) string {
+	if len(damage) == 0 {
+		return ""
+	}
+	return "数据文件有损坏，网关以完好的部分继续运行：请检查磁盘（dmesg、smartctl），损坏文件的原样保存在数据目录的 damaged/ · " +
+		"files on disk are damaged, the gateway goes on with what is intact: look at the disk (dmesg, smartctl); the files as they were lie in damaged/ of the data folder: " +
+		strings.Join(damage, "; ")
 }
 
 // booksTrouble is what somebody should know of messages that are not accounted for.

@@ -71,7 +71,8 @@ type recoverable interface {
 	base() *feed
 }
 
-// Open takes the data folder for this process and starts the log server over it.
+// Open takes the data folder for this process, mends what is damaged in it, as
+// [Stats] then tells, and starts the log server over it.
 // It returns [ErrLocked] at once if another process has it. After an unclean
 // stop it reads the newest segment of each log, which takes as long as it takes,
 // about 3 s a GB; the logger hears of it every 10 s.
