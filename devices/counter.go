@@ -66,9 +66,6 @@ func (m *deviceMemory) counter(f *Field) *counterMemory {
 
 // shows notes whether the n-th value is what a counter shows.
 func (d *Decoded) shows(n int, v *codec.Value) {
-	if v.Item == nil {
-		return
-	}
 	d.counted = slices.DeleteFunc(d.counted, func(c counted) bool { return c.value == n })
 	if v.Counts() {
 		d.counted = append(d.counted, counted{n, v.Item.Counter})

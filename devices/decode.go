@@ -237,7 +237,9 @@ func (d *Decoded) value(x *sample, v *codec.Value) bool {
 			return true
 		}
 	}
-	d.shows(len(d.values), v)
+	if v.Counts() {
+		d.shows(len(d.values), v)
+	}
 	d.values = append(d.values, value)
 	return true
 }

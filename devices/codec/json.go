@@ -2,6 +2,7 @@ package codec
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -102,11 +103,24 @@ func (h *House) broken(why *Error, fn func(*Sample) error) error {
 		if whole.cut {
 			h.cut = why
 		}
-		if err := h.document(root, fn); err != nil {
+		h.element = -1
+		if err := h.oneOf(root, fn); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// oneOf reads one of the documents of a payload: what is refused of it costs
+// none of the others, so it is told as a sample without values.
+func (h *House) oneOf(root *fastjson.Value, fn func(*Sample) error) error {
+	err := h.document(root, fn)
+	var refused *Error
+	if !errors.As(err, &refused) {
+		return err
+	}
+	h.sample = Sample{Array: true, Values: h.sample.Values[:0], Errors: append(h.sample.Errors[:0], refused)}
+	return fn(&h.sample)
 }
 
 // brings reports whether there is a value in an object or array of them.

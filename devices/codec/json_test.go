@@ -243,7 +243,7 @@ func TestPlaces(t *testing.T) {
 func FuzzHouse(f *testing.F) {
 	for _, seed := range []string{
 		plain, "[" + plain + "," + plain + "]", `{"values":{"a":NaN,"b":-Infinity,"c":"1.5","d":[{}]}}`,
-		`{"ts":"2026-06-27T14:32:05+08:00","values":{"a":1}}{`, "\xef\xbb\xbf{\"values\":{}}\x00\x00", `{"values":{"\u00e9\\":1e999}}`, `{'values':{}}`,
+		`{"ts":"2026-06-27T14:32:05+08:00","values":{"a":1}}{`, "\xef\xbb\xbf{\"values\":{}}\x00\x00", `{"values":{"\u00e9\\":1e999}}`, `{'values':{}}`, "[[]][]",
 	} {
 		f.Add([]byte(seed))
 	}
