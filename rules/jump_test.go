@@ -48,6 +48,9 @@ func TestAJumpBelowOrangeWaitsForASecondSample(t *testing.T) {
 func TestAJumpToRedIsToldAtOnce(t *testing.T) {
 	w := jumpWorld(t, devices.MaxDelta{Value: 20}, jumpSteps)
 	w.minutely(40, 120).expect("r east/c1 cable_temp_1_c red 120 unverified")
+	if c := w.engine.Levels(nil)[0]; c.Quality != devices.Suspect {
+		t.Errorf("the alarm's quality is %s", c.Quality)
+	}
 	w.minutely(120).expect("r east/c1 cable_temp_1_c red 120") // confirmed
 	w.minutely(40, 40).expect("r east/c1 cable_temp_1_c normal 40")
 	w.minutely(120).expect("r east/c1 cable_temp_1_c red 120 unverified")
