@@ -3,6 +3,7 @@ package devices
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // File is what devices.yaml says: who is there, and how it proves who it is.
@@ -41,7 +42,7 @@ func ParseDevices(name string, data []byte, kinds []*Kind) (*File, error) {
 		}
 		errs = append(errs, doc.Errorf(at, "%v", err))
 	}
-	f := new(File)
+	f := &File{Devices: slices.Grow([]DeviceConfig(nil), len(form.Devices))}
 	check, err := NewRegistry(RegistryOptions{Kinds: kinds})
 	if err != nil {
 		return nil, err
