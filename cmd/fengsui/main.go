@@ -47,8 +47,16 @@ type terminal struct {
 	out, err io.Writer
 }
 
-// commands are the words of dispatch, for guesses at what was meant.
-var commands = []string{"demo", "run", "init", "check", "test", "device", "user", "cert", "notify", "decode", "simulate", "version", "help"}
+// commands are the words that usage tells of, for guesses at what was meant.
+func commands() []string {
+	words := []string{"help"}
+	for line := range strings.Lines(usage) {
+		if rest, ok := strings.CutPrefix(line, "  fengsui "); ok {
+			words = append(words, strings.Fields(rest)[0])
+		}
+	}
+	return words
+}
 
 // errUsage asks for exit status 2; its text was already shown.
 var errUsage = errors.New("usage")
@@ -114,7 +122,7 @@ func dispatch(ctx context.Context, t terminal, args []string) error {
 		fmt.Fprint(t.out, usage)
 		return nil
 	default:
-		near := devices.Nearest(command, commands)
+		near := devices.Nearest(command, commands())
 		if near != "" {
 			near = ", did you mean " + near + "?"
 		}
