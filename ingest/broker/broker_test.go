@@ -25,7 +25,8 @@ func TestAcknowledgedOnlyWhenOnDiskAndInOrder(t *testing.T) {
 		t.Run(fmt.Sprint("version ", version), func(t *testing.T) {
 			log := &memoryLog{gate: make(chan error, 1000)}
 			g := startWith(t, broker.Options{}, log)
-			log.gate <- nil // SourceUp
+			log.gate <- nil
+			log.awaitLine(t, "up embedded") // or it might share the entry of what follows
 			d := connectVersion(t, g, version)
 			log.gate <- nil // its Connect
 			log.awaitLine(t, "connect d")
@@ -99,6 +100,7 @@ func TestFailedAppendDropsTheConnectionUnacknowledged(t *testing.T) {
 	log := &memoryLog{gate: make(chan error, 2)}
 	g := startWith(t, broker.Options{}, log)
 	log.gate <- nil
+	log.awaitLine(t, "up embedded") // or it might share the entry of what follows
 	d := connect(t, g.address(), hello{client: "d", will: "offline", willTopic: "status"})
 	log.gate <- nil
 	log.awaitLine(t, "connect d")
