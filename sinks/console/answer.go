@@ -83,10 +83,10 @@ const maxBody = 64 << 10
 func decode(r *http.Request, v any) error { return decodeUpTo(r, v, maxBody) }
 
 func decodeUpTo(r *http.Request, v any, most int64) error {
-	text, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, most))
-	var large *http.MaxBytesError
+	text, err := io.ReadAll(io.LimitReader(r.Body, most+1))
 	switch {
-	case errors.As(err, &large):
+	case int64(len(text)) > most:
+		_, _ = io.CopyN(io.Discard, r.Body, maxBody) // who is still sending would not hear the answer
 		return problem(http.StatusRequestEntityTooLarge, "too_large", "the body has more than %d bytes", most)
 	case err != nil:
 		return problem(http.StatusBadRequest, "bad_body", "the body cannot be read: %v", err)
